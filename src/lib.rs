@@ -1,0 +1,13 @@
+//! The library behind `docker-credential-ecr-login`.
+//!
+//! Each room imports only from rooms above it.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod env;
+pub mod log;
+pub mod principal;
+pub mod registry;
+pub mod secret;
+pub mod settings;
+pub mod token;

@@ -1,0 +1,203 @@
+//! The plan: who would ask ECR, from local facts alone.
+//!
+//! The helper that this one replaces names a cached token by the access key ID, so it has to
+//! resolve AWS credentials before it can look. Here the token is named by what *decides* the
+//! principal: variables, AWS config files, the presence of a login. A [`Pinned`](Identity::Pinned)
+//! plan needs no network to be named; for an [`Ambient`](Identity::Ambient) one only the source
+//! can say who it is. The rule: a cached token is served only when local facts prove that the same
+//! principal would be asked again. `ecr.rs` executes the plan and nothing else.
+
+use std::path::PathBuf;
+
+use crate::secret::Secret;
+
+/// One source of AWS credentials, the roles assumed from it, and the endpoint that is asked.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Where the first credentials come from.
+    pub source: Source,
+    /// Roles assumed one after the other, the first from the source.
+    pub roles: Vec<Role>,
+    /// The API of ECR or of ECR Public.
+    pub api: Endpoint,
+    /// The profile that was selected, if one decided anything: for messages.
+    pub profile: Option<String>,
+    /// What the connection to AWS needs to know.
+    pub network: Network,
+    /// How the cache names this principal.
+    pub identity: Identity,
+}
+
+/// A service endpoint. `url` decides alone: with it FIPS and dual-stack are false.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// An endpoint set by the user, or worked out from the registry's host.
+    pub url: Option<String>,
+    /// Ask the FIPS endpoint.
+    pub fips: bool,
+    /// Ask the dual-stack endpoint.
+    pub dual_stack: bool,
+}
+
+/// Settings of the connection that come from variables or the profile.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Network {
+    /// A CA bundle that replaces the system's, and the setting that named it.
+    pub ca_bundle: Option<CaBundle>,
+    /// `AWS_MAX_ATTEMPTS` or `max_attempts`.
+    pub max_attempts: Option<u32>,
+    /// `AWS_RETRY_MODE` or `retry_mode` is `adaptive`.
+    pub adaptive_retry: bool,
+}
+
+/// A file of certificate authorities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaBundle {
+    /// The variable or the key of the profile that names the file: for messages.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// Long-term or temporary access keys.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Not a secret; names the principal.
+    pub access_key_id: String,
+    /// The secret access key.
+    pub secret_access_key: Secret,
+    /// The session token of temporary keys.
+    pub session_token: Option<Secret>,
+}
+
+/// Where the first credentials come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// `AWS_ACCESS_KEY_ID` and its fellows.
+    Environment(Keys),
+    /// Keys in a profile.
+    Static {
+        /// The profile that holds them.
+        profile: String,
+        /// The keys.
+        keys: Keys,
+    },
+    /// `credential_process` of a profile.
+    Process {
+        /// The profile that names it.
+        profile: String,
+        /// The command line, which may carry secrets.
+        command: Secret,
+    },
+    /// IAM Identity Center (`aws sso login`).
+    Sso(Sso),
+    /// `aws login`.
+    Login(ConsoleLogin),
+    /// A web identity token exchanged at STS.
+    WebIdentity(WebIdentity),
+    /// The credentials endpoint of ECS or EKS Pod Identity, which the SDK reads from the
+    /// environment.
+    Container {
+        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`, without a query.
+        uri: String,
+    },
+    /// EC2 instance metadata, version 2.
+    InstanceMetadata {
+        /// `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile's `ec2_metadata_service_endpoint`.
+        endpoint: Option<String>,
+        /// Whether the endpoint mode is IPv6.
+        ipv6: bool,
+    },
+}
+
+/// A profile of IAM Identity Center.
+#[derive(Debug, Clone)]
+pub struct Sso {
+    /// The profile that asks.
+    pub profile: String,
+    /// The `sso-session` section; none in the form without one.
+    pub session: Option<String>,
+    /// The start URL.
+    pub start_url: String,
+    /// The account to take a role in.
+    pub account_id: String,
+    /// The role's name.
+    pub role_name: String,
+    /// The portal, which gives role credentials.
+    pub portal: Endpoint,
+    /// The OIDC service, which renews the login.
+    pub oidc: Endpoint,
+}
+
+/// A session of `aws login`.
+#[derive(Debug, Clone)]
+pub struct ConsoleLogin {
+    /// The profile that names it.
+    pub profile: String,
+    /// The session's ARN.
+    pub session_arn: String,
+    /// The sign-in service, which renews it.
+    pub signin: Endpoint,
+}
+
+/// A role taken with a web identity token.
+#[derive(Debug, Clone)]
+pub struct WebIdentity {
+    /// The profile that says so; none for the variables.
+    pub profile: Option<String>,
+    /// The role.
+    pub role_arn: String,
+    /// Its session name, where one is set.
+    pub session_name: Option<String>,
+    /// The token.
+    pub token: WebToken,
+    /// STS.
+    pub sts: Endpoint,
+}
+
+/// Where a web identity token is.
+#[derive(Debug, Clone)]
+pub enum WebToken {
+    /// In a file, read again for each request.
+    File(PathBuf),
+    /// At hand.
+    Inline(Secret),
+}
+
+/// A role to assume.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// The profile that names it.
+    pub profile: String,
+    /// The role.
+    pub role_arn: String,
+    /// `external_id`.
+    pub external_id: Option<String>,
+    /// `role_session_name`, where one is set.
+    pub session_name: Option<String>,
+    /// STS.
+    pub sts: Endpoint,
+}
+
+/// How the cache names a principal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Identity {
+    /// Local facts name it.
+    Pinned(Name),
+    /// The source has to say its key ID: see [`Plan::ambient_name`].
+    Ambient,
+}
+
+/// The name of a cache entry: the SHA-256, in hexadecimal, of everything that decides the
+/// principal and the endpoint. Never of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name(String);
+
+impl Name {
+    /// 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,54 @@
+//! A string that must not be seen: passwords, secret access keys, session tokens.
+//!
+//! It has no `Display`, its `Debug` says nothing, and its memory is zeroed when it is dropped.
+//! [`Secret::expose`] marks the few places where a secret leaves this type: where JSON is
+//! written, where a token is decoded, and where the AWS SDK takes it over.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret string; two compare equal when their contents do.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the string over; the caller keeps no copy.
+    pub fn new(value: String) -> Self {
+        Self(Zeroizing::new(value))
+    }
+
+    /// The secret itself: call this only where it has to leave the program.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(value: &str) -> Self {
+        Self::new(value.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_nothing() {
+        let secret = Secret::from("hunter2");
+        assert_eq!(format!("{secret:?} {secret:#?}"), "Secret(..) Secret(..)");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+}
