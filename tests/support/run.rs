@@ -285,6 +285,14 @@ impl Running {
     }
 }
 
+/// Nothing that a test starts outlives it, also when the test fails.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 pub struct Output {
