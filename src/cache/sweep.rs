@@ -333,7 +333,7 @@ mod tests {
             let file = format!(".{}.7.{number}.tmp", name.as_str());
             fs::write(entry.with_file_name(file), "").expect("written");
         }
-        cache.sweep(at(0));
+        cache.sweep(Utc::now());
         let left = fs::read_dir(entry.parent().expect("a parent")).expect("read");
         assert_eq!(left.count(), TEMPS + 1);
     }

@@ -647,4 +647,74 @@ mod unix {
         assert!(error.is_err());
         assert_eq!(files_in(&cache).len(), 1);
     }
+
+    /// Names the base directory for `a_process_of_its_own`.
+    const CHILD: &str = "ECR_LOGIN_TEST_CACHE";
+
+    /// The part of a test that needs a process of its own: writes an entry and then holds a lock
+    /// until it is killed or its stdin ends. By itself it does nothing.
+    #[test]
+    fn a_process_of_its_own() {
+        let Some(base) = std::env::var_os(CHILD) else {
+            return;
+        };
+        let cache = Cache::open(base.into(), Log::off());
+        let name = Name::for_test(1);
+        let lock = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
+        assert!(matches!(lock, lock::Outcome::Acquired(_)));
+        cache
+            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .expect("put");
+        assert!(cache.get(HOST, &name).is_some());
+        let _ = io::stdin().read_line(&mut String::new());
+    }
+
+    fn child(base: &Path, umask: &str) -> std::process::Child {
+        std::process::Command::new("/bin/sh")
+            .args(["-c", "umask $1; exec \"$0\" --exact $2"])
+            .arg(std::env::current_exe().expect("a path"))
+            .args([umask, "cache::tests::unix::a_process_of_its_own"])
+            .env(CHILD, base)
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .expect("started")
+    }
+
+    #[test]
+    fn modes_do_not_depend_on_the_umask() {
+        for umask in ["000", "777", "022"] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let cache = Cache::open(dir.path().join("new/cache"), Log::off());
+            let mut child = child(&cache.base, umask);
+            drop(child.stdin.take());
+            assert!(child.wait().expect("ended").success(), "umask {umask}");
+            let path = file_of(&cache, &Name::for_test(1), "json");
+            assert_eq!(mode(&path), 0o600, "umask {umask}");
+            for directory in path.ancestors().skip(1).take(4) {
+                assert_eq!(mode(directory), 0o700, "{}", directory.display());
+            }
+        }
+    }
+
+    #[test]
+    fn a_killed_holders_lock_is_free_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Cache::open(dir.path().join("cache"), Log::off());
+        let name = Name::for_test(1);
+        let mut child = child(&cache.base, "022");
+        while cache.get(HOST, &name).is_none() {
+            assert_eq!(child.try_wait().expect("asked"), None, "ended too early");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
+        assert!(matches!(outcome, lock::Outcome::TimedOut));
+        child.kill().expect("killed");
+        child.wait().expect("ended");
+        assert!(file_of(&cache, &name, "lock").exists());
+        let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
+        assert!(matches!(outcome, lock::Outcome::Acquired(_)));
+        drop(outcome);
+        assert!(!file_of(&cache, &name, "lock").exists());
+    }
 }
