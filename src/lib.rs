@@ -7,6 +7,7 @@
 pub mod env;
 pub mod log;
 pub mod principal;
+pub mod profile;
 pub mod registry;
 pub mod secret;
 pub mod settings;
