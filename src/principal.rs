@@ -14,6 +14,8 @@ mod error;
 mod facts;
 mod name;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 

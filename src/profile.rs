@@ -513,3 +513,229 @@ fn topic_of(raw: &str, file: Kind) -> Option<(Topic, &str)> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-/.%@:+".contains(&b);
     name.bytes().all(plain).then_some((topic, name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+    use aws_runtime::env_config::property::PropertiesKey;
+    use aws_runtime::env_config::section::EnvConfigSections;
+    use aws_types::os_shim_internal::{Env as SdkEnv, Fs};
+    use proptest::prelude::*;
+
+    /// What the SDK makes of the same texts; an error's line if it makes nothing of them.
+    fn sdk(config: &str, credentials: &str) -> Result<EnvConfigSections, String> {
+        let files = EnvConfigFiles::builder()
+            .with_contents(EnvConfigFileKind::Config, config)
+            .with_contents(EnvConfigFileKind::Credentials, credentials)
+            .build();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("runtime");
+        let (env, fs) = (SdkEnv::from_slice(&[]), Fs::real());
+        let source = runtime
+            .block_on(aws_runtime::env_config::source::load(&env, &fs, &files))
+            .expect("contents need no file");
+        EnvConfigSections::parse(source).map_err(|e| e.to_string())
+    }
+
+    const NAMES: [&str; 6] = ["default", "a", "b.c", "profile", "", "A"];
+    const KEYS: [&str; 5] = ["k", "region", "s3", "ecr", "x-y"];
+
+    fn compare(config: &str, credentials: &str) {
+        let ours = Config::of(config, credentials);
+        match (&ours, sdk(config, credentials)) {
+            (Err(Error::Malformed { line, .. }), Err(theirs)) => {
+                assert!(
+                    theirs.contains(&format!("on line {line}:")),
+                    "{line}: {theirs}"
+                );
+            }
+            (Ok(ours), Ok(theirs)) => {
+                for name in NAMES {
+                    let pairs = [
+                        (
+                            ours.profile(name),
+                            theirs.get_profile(name).map(|p| KEYS.map(|k| p.get(k))),
+                        ),
+                        (
+                            ours.sso_session(name),
+                            theirs.sso_session(name).map(|s| KEYS.map(|k| s.get(k))),
+                        ),
+                    ];
+                    for (ours, theirs) in pairs {
+                        let ours = ours.as_ref().map(|s| KEYS.map(|k| s.get(k)));
+                        assert_eq!(ours, theirs, "{name:?} in {config:?} {credentials:?}");
+                    }
+                    for (service, key) in KEYS.into_iter().flat_map(|s| KEYS.map(|k| (s, k))) {
+                        let path = PropertiesKey::builder()
+                            .section_key("services")
+                            .section_name(name)
+                            .property_name(service)
+                            .sub_property_name(key)
+                            .build()
+                            .expect("complete");
+                        let theirs = theirs.other_sections().get(&path).cloned();
+                        assert_eq!(
+                            ours.service(name, service, key),
+                            theirs,
+                            "{name} {service} {key} in {config:?}"
+                        );
+                    }
+                }
+            }
+            (ours, theirs) => panic!("{ours:?} but {theirs:?} for {config:?} {credentials:?}"),
+        }
+    }
+
+    /// Lines of every kind. One name has one spelling in a file: of several, the SDK takes the
+    /// last one in the order of a hash map.
+    fn file() -> impl Strategy<Value = String> {
+        let header = prop_oneof![
+            4 => prop::sample::select(vec!["[default]", "[profile default]", "[profile a]", "[ profile\t b.c ]", "[a]", "[b.c] # c", "[sso-session a]", "[services a]", "[services b.c];c", "[profile profile]", "[profile A]", "[]", "[x y]", "[profile a b]", "[profile ü]"]),
+            1 => prop::sample::select(vec!["[profile a", "[a]]", "[profile a] x", "[", "[#]"]),
+        ];
+        let property = prop::sample::select(vec![
+            "k = v",
+            "K=v # c",
+            "region=\tx#y",
+            "k = a ;b",
+            "s3 =",
+            "ecr = # c",
+            "ecr=k = 1",
+            "k==",
+            "x-y = ü\u{a0}# c",
+            "REGION = r",
+            "k\u{a0}#c=d",
+            "s3 =\u{b}# c",
+            "a b = c",
+            "k = v\r",
+        ]);
+        let other = prop::sample::select(vec![
+            "",
+            "  ",
+            "# c",
+            "; c",
+            " k = 1",
+            "\tregion = 2 # d",
+            "  K = 3",
+            " # c",
+            "  cont",
+            "\r",
+        ]);
+        let bad = prop::sample::select(vec!["k", "= v", " = v", "k # = v", "\u{feff}[a]"]);
+        let line = prop_oneof![3 => header, 8 => property, 5 => other, 1 => bad];
+        let end = prop::sample::select(vec!["\n", "\r\n"]);
+        prop::collection::vec((line, end), 0..14)
+            .prop_map(|lines| lines.into_iter().map(|(l, e)| format!("{l}{e}")).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn files_are_read_as_the_sdk_reads_them(config in file(), credentials in file()) {
+            compare(&config, &credentials);
+        }
+
+        #[test]
+        fn any_text_is_read_as_the_sdk_reads_it(text in "[\\[\\]=#; \t\r\nak\u{a0}ü]{0,40}") {
+            // Only whether and where it fails: one name may have several spellings here.
+            let ours = Config::of(&text, &text).map_err(|e| match e {
+                Error::Malformed { line, .. } => line,
+                Error::Unreadable { .. } => 0,
+            });
+            match (ours, sdk(&text, &text)) {
+                (Ok(_), Ok(_)) => {}
+                (Err(line), Err(theirs)) => {
+                    prop_assert!(theirs.contains(&format!("on line {line}:")), "{line}: {theirs}");
+                }
+                (ours, theirs) => prop_assert!(false, "{ours:?} but {theirs:?}"),
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(text) = String::from_utf8(bytes) {
+                let _ = Config::of(&text, &text);
+            }
+        }
+    }
+
+    #[test]
+    fn faults_name_their_line() {
+        let cases = [
+            ("k = v", 1, Fault::NoSection),
+            ("\n [a]", 2, Fault::NoSection),
+            ("[default", 1, Fault::NoBracket),
+            ("[default]\n# c\nk", 3, Fault::NoEquals),
+            ("[default]\n= v", 2, Fault::NoKey),
+            ("[default]\n k = v", 2, Fault::Stray),
+            ("[default]\ns3 =\n  k", 3, Fault::NoEquals),
+        ];
+        for (text, line, fault) in cases {
+            let path = "config".into();
+            let expected = Error::Malformed { path, line, fault };
+            assert_eq!(Config::of(text, "").err(), Some(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn several_spellings_of_a_section_merge_in_the_order_of_the_file() {
+        let config =
+            Config::of("[profile a]\nk=1\nx=1\n[profile  a]\nk=2\n", "[a]\nx=3").expect("good");
+        let a = config.profile("a").expect("there");
+        assert_eq!((a.get("k"), a.get("x")), (Some("2"), Some("3")));
+    }
+
+    #[test]
+    fn files_are_found_as_the_sdk_finds_them() {
+        let find = |vars: &[(&str, &str)]| {
+            let paths = Paths::find(&Env::of(vars.iter().copied()));
+            (paths.config, paths.credentials)
+        };
+        let home = ("HOME", "/h");
+        let standard = (
+            Some("/h/.aws/config".into()),
+            Some("/h/.aws/credentials".into()),
+        );
+        assert_eq!(find(&[home]), standard);
+        assert_eq!(find(&[]), (None, None));
+        let named = [
+            home,
+            ("AWS_CONFIG_FILE", "~/c"),
+            ("AWS_SHARED_CREDENTIALS_FILE", ""),
+        ];
+        assert_eq!(find(&named), (Some("/h/c".into()), Some("".into())));
+    }
+
+    #[test]
+    fn a_missing_file_is_empty_and_an_unreadable_one_is_an_error() {
+        let dir = std::env::temp_dir().join(format!("ecr-profile-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("create");
+        std::fs::write(dir.join("latin1"), b"[default]\nk = \xe9").expect("write");
+        let load = |path: PathBuf| {
+            let env = Env::of([("AWS_CONFIG_FILE", path)]);
+            Config::load(&Paths::find(&env))
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(load(dir.join("none")), Ok(()));
+        assert_eq!(load(dir.join("latin1/none")), Ok(()));
+        let error = load(dir.clone()).expect_err("a directory");
+        assert!(error.contains(&dir.display().to_string()), "{error}");
+        let error = load(dir.join("latin1")).expect_err("not UTF-8");
+        assert!(error.ends_with("latin1: it is not UTF-8"), "{error}");
+        let big = std::fs::File::create(dir.join("big")).expect("create");
+        big.set_len(LIMIT as u64 + 1).expect("grow");
+        let error = load(dir.join("big")).expect_err("too large");
+        assert!(error.ends_with("it is too large"), "{error}");
+        std::fs::remove_dir_all(dir).expect("remove");
+    }
+
+    #[test]
+    fn debug_shows_no_value() {
+        let config = Config::of("[default]\naws_secret_access_key = sentinel", "").expect("good");
+        assert!(!format!("{config:?}").contains("sentinel"));
+    }
+}
