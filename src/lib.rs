@@ -8,6 +8,7 @@ pub mod cache;
 pub mod env;
 pub mod log;
 pub mod principal;
+pub mod profile;
 pub mod registry;
 pub mod secret;
 pub mod settings;
