@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod ecr;
 pub mod env;
 pub mod log;
 pub mod principal;
+pub mod proxy;
 pub mod registry;
 pub mod secret;
 pub mod settings;
