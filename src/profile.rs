@@ -624,10 +624,14 @@ mod tests {
             "\r",
         ]);
         let bad = prop::sample::select(vec!["k", "= v", " = v", "k # = v", "\u{feff}[a]"]);
-        let line = prop_oneof![3 => header, 8 => property, 5 => other, 1 => bad];
+        let first =
+            prop::sample::select(vec!["[default]", "[profile a]", "[a]", "[services a]", ""]);
+        let line = prop_oneof![6 => header, 30 => property, 12 => other, 1 => bad];
         let end = prop::sample::select(vec!["\n", "\r\n"]);
-        prop::collection::vec((line, end), 0..14)
-            .prop_map(|lines| lines.into_iter().map(|(l, e)| format!("{l}{e}")).collect())
+        (first, prop::collection::vec((line, end), 0..14)).prop_map(|(first, lines)| {
+            let lines = lines.into_iter().map(|(l, e)| format!("{l}{e}"));
+            format!("{first}\n{}", lines.collect::<String>())
+        })
     }
 
     proptest! {
