@@ -7,8 +7,7 @@
 //! SDK takes for empty; one section in two spellings, which it merges at random.
 
 use std::error::Error as _;
-use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
@@ -42,6 +41,16 @@ enum Choice {
 #[derive(Debug, Clone, Default)]
 struct Sts(Arc<Mutex<Vec<String>>>);
 
+impl Sts {
+    fn config(&self) -> ProviderConfig {
+        let connector = SharedHttpConnector::new(self.clone());
+        let region = aws_types::region::Region::new("us-east-1");
+        ProviderConfig::without_region()
+            .with_region(Some(region))
+            .with_http_client(http_client_fn(move |_, _| connector.clone()))
+    }
+}
+
 impl HttpConnector for Sts {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap_or_default();
@@ -63,13 +72,28 @@ impl HttpConnector for Sts {
             )
         });
         let mut calls = self.0.lock().expect("no panic inside");
+        if field("Action").is_none() {
+            // Not STS: a source that lives in the machine, which gives nothing.
+            calls.push(
+                request
+                    .uri()
+                    .split('?')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
+            let status = 403.try_into().expect("a status");
+            return HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::empty())));
+        }
         let action = field("Action").unwrap_or_default();
         calls.push(call(
             &action,
             field("RoleArn").unwrap_or_default().as_str(),
             field("ExternalId").as_deref(),
             field("RoleSessionName").as_deref(),
-            &signer.or(field("WebIdentityToken")).unwrap_or_default(),
+            &signer
+                .or_else(|| field("WebIdentityToken").map(|_| "token".to_owned()))
+                .unwrap_or_default(),
         ));
         let key = format!("ASIA{}", calls.len());
         let reply = format!(
@@ -86,7 +110,7 @@ impl HttpConnector for Sts {
 
 /// A session name that nobody set holds the time of day.
 fn call(action: &str, role: &str, id: Option<&str>, session: Option<&str>, by: &str) -> String {
-    const UNSET: [&str; 2] = ["assume-role-from-profile-", "web-identity-token-profile-"];
+    const UNSET: [&str; 2] = ["assume-role-from-profile-", "web-identity-token-"];
     let session = session.filter(|s| !UNSET.iter().any(|unset| s.starts_with(unset)));
     format!("{action} {role} {id:?} {session:?} {by}")
 }
@@ -109,11 +133,7 @@ impl ProvideCredentials for Named {
 
 fn theirs(config: &str, credentials: &str, selected: &str) -> Choice {
     let sts = Sts::default();
-    let connector = SharedHttpConnector::new(sts.clone());
-    let region = aws_types::region::Region::new("us-east-1");
-    let provider_config = ProviderConfig::without_region()
-        .with_region(Some(region))
-        .with_http_client(http_client_fn(move |_, _| connector.clone()));
+    let provider_config = sts.config();
     let files = EnvConfigFiles::builder()
         .with_contents(EnvConfigFileKind::Config, config)
         .with_contents(EnvConfigFileKind::Credentials, credentials)
@@ -194,7 +214,7 @@ fn ours(config: &str, credentials: &str, selected: &str) -> (Choice, Option<Erro
                 role,
                 None,
                 session,
-                "opaque",
+                "token",
             ));
             "ASIA1".to_owned()
         }
@@ -234,16 +254,12 @@ fn excused(theirs: &Choice, error: Option<&Error>) -> bool {
     }
 }
 
-/// A token for web identities; the tests of this process share it.
-static TOKEN: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = std::env::temp_dir().join(format!("ecr-token-{}", std::process::id()));
-    std::fs::write(&path, "opaque").expect("write");
-    path
-});
+/// Stands in for a web identity token: any file that is there.
+const TOKEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 
 fn property() -> impl Strategy<Value = String> {
     const ROLES: [&str; 2] = ["arn:aws:iam::1:role/p", "arn:aws:iam::1:role/q"];
-    let token = format!("web_identity_token_file = {}", TOKEN.display());
+    let token = format!("web_identity_token_file = {TOKEN}");
     let one = |key: &'static str, values: &'static [&'static str]| {
         prop::sample::select(values).prop_map(move |value| format!("{key} = {value}"))
     };
@@ -270,13 +286,49 @@ fn property() -> impl Strategy<Value = String> {
     ]
 }
 
-fn file(names: [&'static str; 4]) -> impl Strategy<Value = String> {
-    let profile = prop::option::weighted(0.8, prop::collection::vec(property(), 0..7));
-    prop::collection::vec(profile, 4).prop_map(move |profiles| {
-        let sections = names
+/// Settings that belong together; without them nearly every profile would be incomplete.
+fn recipe() -> impl Strategy<Value = Vec<String>> {
+    let role = "role_arn = arn:aws:iam::1:role/p";
+    let sso = ["sso_account_id = 1", "sso_role_name = r"];
+    let token = format!("web_identity_token_file = {TOKEN}");
+    let of = |lines: &[&str]| {
+        lines
             .iter()
-            .zip(profiles)
-            .filter_map(|(name, lines)| Some(format!("[{name}]\n{}\n", lines?.join("\n"))));
+            .map(|&line| line.to_owned())
+            .collect::<Vec<_>>()
+    };
+    prop::sample::select(vec![
+        of(&["aws_access_key_id = AKIA3", "aws_secret_access_key = s"]),
+        of(&[role, "source_profile = a"]),
+        of(&[role, "source_profile = b", "external_id = e"]),
+        of(&[role, "source_profile = c", "role_session_name = m"]),
+        of(&[role, "source_profile = default"]),
+        of(&[role, "credential_source = EcsContainer"]),
+        of(&["credential_source = Ec2InstanceMetadata"]),
+        of(&[role, &token]),
+        of(&[sso[0], sso[1], "sso_session = s"]),
+        of(&[
+            sso[0],
+            sso[1],
+            "sso_start_url = https://z",
+            "sso_region = us-east-1",
+        ]),
+        of(&["login_session = arn:aws:iam::1:user/u"]),
+        of(&["credential_process = /nonexistent/process"]),
+        of(&["region = eu-west-1"]),
+    ])
+}
+
+fn file(names: [&'static str; 4]) -> impl Strategy<Value = String> {
+    let stray = prop_oneof![4 => Just(Vec::new()), 1 => prop::collection::vec(property(), 1..4)];
+    let profile = (prop::collection::vec(recipe(), 0..3), stray).prop_map(|(recipes, stray)| {
+        let lines: Vec<_> = recipes.into_iter().flatten().chain(stray).collect();
+        lines.join("\n")
+    });
+    let profile = prop::option::weighted(0.8, profile);
+    prop::collection::vec(profile, 4).prop_map(move |profiles| {
+        let sections = names.iter().zip(profiles);
+        let sections = sections.filter_map(|(name, lines)| Some(format!("[{name}]\n{}\n", lines?)));
         sections.collect()
     })
 }
@@ -284,13 +336,13 @@ fn file(names: [&'static str; 4]) -> impl Strategy<Value = String> {
 const SESSION: &str = "[sso-session s]\nsso_start_url = https://x\nsso_region = us-east-1\n";
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_plan_names_the_source_that_the_sdk_would_ask(
         config in file(["default", "profile a", "profile b", "profile c"]),
         credentials in prop_oneof![Just(String::new()), file(["default", "a", "b", "c"])],
-        selected in prop::sample::select(vec!["default", "a", "b", "none"]),
+        selected in prop::sample::select(vec!["default", "default", "a", "a", "b", "c", "none"]),
     ) {
         let config = config + SESSION;
         let theirs = theirs(&config, &credentials, selected);
@@ -303,5 +355,120 @@ proptest! {
             same || excused(&theirs, error.as_ref()),
             "ours {ours:?}, theirs {theirs:?}, of {selected} in\n{config}\n{credentials}"
         );
+    }
+}
+
+/// The SDK reads the environment of the process, so each row is a process of its own: this test
+/// again, with the row's variables and no others, in which it prints what the default chain did.
+#[test]
+fn sources_are_asked_in_the_order_of_the_default_chain() {
+    const CHILD: &str = "PLAN_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        return println!("choice: {}", default_chain());
+    }
+    let id = ("AWS_ACCESS_KEY_ID", "AKIAENV");
+    let secret = ("AWS_SECRET_ACCESS_KEY", "s");
+    let old_secret = ("SECRET_ACCESS_KEY", "s");
+    let dev = ("AWS_PROFILE", "dev");
+    let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", TOKEN);
+    let role = ("AWS_ROLE_ARN", "arn:aws:iam::1:role/p");
+    let session = ("AWS_ROLE_SESSION_NAME", "m");
+    let relative = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/relative");
+    let full = (
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "http://127.0.0.1/full",
+    );
+    let off = ("AWS_EC2_METADATA_DISABLED", "TRUE");
+    let (blank, blank_secret) = (("AWS_ACCESS_KEY_ID", " "), ("AWS_SECRET_ACCESS_KEY", ""));
+    let rows: &[&[(&str, &str)]] = &[
+        &[id, secret, dev, token, role, relative, full],
+        &[id, old_secret, dev],
+        &[id, blank_secret, old_secret, dev],
+        &[id, dev, token, role],
+        &[secret, dev],
+        &[blank, secret, dev],
+        &[dev, token, role, relative],
+        &[token, role, session, relative, full],
+        &[token, role],
+        &[token, relative, full],
+        &[role, relative, full],
+        &[relative, full, off],
+        &[full],
+        &[id],
+        &[off],
+        &[("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:9")],
+        &[("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "ipv6")],
+    ];
+    let config = concat!(env!("CARGO_MANIFEST_DIR"), "/nonexistent");
+    let dir = std::env::temp_dir().join(format!("ecr-order-{}", std::process::id()));
+    let keys = "[dev]\naws_access_key_id = AKIAFILE\naws_secret_access_key = s\n";
+    std::fs::write(&dir, keys).expect("write");
+    let files = [
+        ("AWS_CONFIG_FILE", config),
+        ("AWS_SHARED_CREDENTIALS_FILE", dir.to_str().expect("UTF-8")),
+    ];
+    for row in rows {
+        let vars: Vec<_> = files.iter().chain(*row).copied().collect();
+        let output = std::process::Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "--nocapture"])
+            .arg("principal::differential::sources_are_asked_in_the_order_of_the_default_chain")
+            .env_clear()
+            .envs(vars.iter().copied())
+            .env(CHILD, "1")
+            .output()
+            .expect("run");
+        let output = String::from_utf8_lossy(&output.stdout).into_owned();
+        let theirs = output.split_once("choice: ").expect(&output).1;
+        let theirs = theirs.lines().next().unwrap_or_default();
+
+        let facts = Facts::load(&Env::of(vars), Log::off());
+        let registry = Registry::from_server_url("public.ecr.aws").expect("a registry");
+        let ours = match facts.plan(&registry).map(|plan| plan.source) {
+            Ok(Source::Environment(keys) | Source::Static { keys, .. }) => keys.access_key_id,
+            Ok(Source::WebIdentity(web)) => {
+                let (role, session) = (&web.role_arn, web.session_name.as_deref());
+                call("AssumeRoleWithWebIdentity", role, None, session, "token")
+            }
+            Ok(Source::Container { uri }) if uri.starts_with('/') => {
+                format!("http://169.254.170.2{uri}")
+            }
+            Ok(Source::Container { uri }) => uri,
+            Ok(Source::InstanceMetadata { endpoint, ipv6 }) => {
+                let host = if ipv6 {
+                    "[fd00:ec2::254]"
+                } else {
+                    "169.254.169.254"
+                };
+                let base = endpoint.unwrap_or_else(|| format!("http://{host}"));
+                format!("{base}/latest/api/token")
+            }
+            Err(Error::NoCredentials { .. }) => "none".to_owned(),
+            other => panic!("{other:?} for {row:?}"),
+        };
+        assert_eq!(ours, theirs, "{row:?}");
+    }
+    std::fs::remove_file(dir).expect("remove");
+}
+
+/// The first call that the SDK's default chain makes; without one, whose keys it found.
+fn default_chain() -> String {
+    let sts = Sts::default();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("runtime");
+    let keys = runtime.block_on(async {
+        let chain = aws_config::default_provider::credentials::DefaultCredentialsChain::builder()
+            .configure(sts.config())
+            .region(aws_types::region::Region::new("us-east-1"))
+            .build()
+            .await;
+        chain.provide_credentials().await
+    });
+    let calls = sts.0.lock().expect("no panic inside");
+    match (calls.first(), keys) {
+        (Some(call), _) => call.clone(),
+        (None, Ok(keys)) => keys.access_key_id().to_owned(),
+        (None, Err(_)) => "none".to_owned(),
     }
 }
