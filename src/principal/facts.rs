@@ -94,8 +94,9 @@ impl Facts {
         });
         match &chosen {
             Ok(found) => log.debug(format_args!(
-                "credentials: {}, profile {profile:?}, then {} role(s)",
+                "credentials: {}, profile {}, roles after it: {}",
                 found.source.kind(),
+                profile.as_deref().unwrap_or("none"),
                 found.roles.len()
             )),
             Err(e) => log.debug(format_args!("credentials: {e}")),
