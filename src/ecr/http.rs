@@ -227,6 +227,11 @@ impl Client {
         lock(&self.0.state).outcome = None;
     }
 
+    /// Notes what is being done instead of a request.
+    pub(super) fn note_waiting(&self, doing: String) {
+        self.0.doing(doing);
+    }
+
     /// How the last request since [`Client::begin_step`] ended.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         lock(&self.0.state).outcome.clone()

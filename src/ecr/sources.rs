@@ -45,6 +45,9 @@ impl Asking<'_> {
             Source::Environment(keys) => Ok(fixed(keys)),
             Source::Static { keys, .. } => Ok(fixed(keys)),
             Source::Process { profile, command } => {
+                self.client.note_waiting(format!(
+                    "waiting for the credential_process of profile {profile:?}"
+                ));
                 process::run(command).await.map_err(|what| Error::Process {
                     profile: profile.clone(),
                     what,

@@ -673,6 +673,9 @@ fn one_line_is_one_bounded_line() {
     assert_eq!(one_line(&"é".repeat(400)).chars().count(), 301);
 }
 
+/// Step, code, message and outcome; then the cause, and whether others share it.
+type Case<'a> = (Step<'a>, &'a str, &'a str, Option<Outcome>, &'a str, bool);
+
 #[test]
 fn failures_are_classified_by_step_code_and_outcome() {
     let host = registry(REGISTRY);
@@ -712,7 +715,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
         doing: "connecting to h".into(),
     });
     #[rustfmt::skip]
-    let cases: Vec<(Step<'_>, &str, &str, Option<Outcome>, &str, bool)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         (token, "", "", failed(dns()), "the name h does not resolve", true),
         (token, "", "", failed(Failure::Refused { at: "h:1".into() }), "connection refused by h:1", true),
         (token, "", "", failed(Failure::CertificateTime { host: "h".into() }), "the TLS certificate of h has expired or is not valid yet", false),
@@ -829,4 +832,70 @@ fn strange_keys_and_endpoints_are_errors_and_no_panic() {
         let error = issue(&env, &plan, REGISTRY, 5.0).expect_err(uri);
         assert!(matches!(error, Error::Container { .. }), "{error}");
     }
+}
+
+#[test]
+fn a_region_without_fips_or_dual_stack_is_said_to_have_none() {
+    // No resolver is asked for a label of 64 characters.
+    let suffix = "a".repeat(64);
+    for (fips, dual_stack, url, expected) in [
+        (
+            true,
+            false,
+            format!("https://api.ecr-fips.{suffix}"),
+            format!(
+                "the region eu-west-1 has no FIPS endpoint: api.ecr-fips.{suffix} or ecr-fips.{suffix} does not resolve"
+            ),
+        ),
+        (
+            true,
+            true,
+            format!("https://ecr-fips.{suffix}"),
+            format!(
+                "the region eu-west-1 has no FIPS endpoint: ecr-fips.{suffix} does not resolve"
+            ),
+        ),
+        (
+            false,
+            true,
+            format!("https://ecr.{suffix}"),
+            format!(
+                "the region eu-west-1 has no dual-stack endpoint: ecr.{suffix} does not resolve"
+            ),
+        ),
+        (
+            false,
+            false,
+            format!("https://ecr.{suffix}"),
+            format!("the name ecr.{suffix} does not resolve"),
+        ),
+    ] {
+        let mut plan = plan(url);
+        plan.api.fips = fips;
+        plan.api.dual_stack = dual_stack;
+        plan.network.ca_bundle = Some(CaBundle {
+            setting: "AWS_CA_BUNDLE".into(),
+            path: concat!(env!("CARGO_MANIFEST_DIR"), "/src/ecr/test-ca.pem").into(),
+        });
+        let error = issue(&none(), &plan, REGISTRY, 10.0).expect_err("none");
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_command_that_takes_too_long_is_named() {
+    let mut plan = plan("http://127.0.0.1:1".into());
+    plan.source = Source::Process {
+        profile: "dev".into(),
+        command: Secret::from(if cfg!(windows) {
+            "timeout 5"
+        } else {
+            "sleep 5"
+        }),
+    };
+    let error = issue(&none(), &plan, REGISTRY, 0.3).expect_err("too long");
+    assert_eq!(
+        error.to_string(),
+        "timed out waiting for the credential_process of profile \"dev\" (after 0.3 s)"
+    );
 }
