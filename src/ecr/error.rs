@@ -380,6 +380,7 @@ impl Failure {
                 Some(setting) => format!("set {setting} to a file of PEM certificates, or unset it"),
                 None => "install the package ca-certificates, or set AWS_CA_BUNDLE".to_owned(),
             },
+            Self::Crypto { .. } => "install this program again, or a build of it without FIPS".to_owned(),
             Self::ProxySetting(error) => error.hint(),
             Self::Proxy { variable, .. } => {
                 format!("check {variable}; NO_PROXY lists hosts to reach without it")

@@ -70,6 +70,8 @@ pub enum Failure {
     Tls { host: String, what: String },
     /// The certificate authorities cannot be loaded.
     Trust(trust::Error),
+    /// The TLS library is not what this build promises.
+    Crypto { what: String },
     /// The proxy setting cannot be used.
     ProxySetting(proxy::Error),
     /// The proxy does not do it.
@@ -109,6 +111,7 @@ impl fmt::Display for Failure {
                 Some(setting) => write!(f, "{setting}: {}", error.what),
                 None => f.write_str(&error.what),
             },
+            Self::Crypto { what } => write!(f, "TLS cannot be used: {what}"),
             Self::ProxySetting(error) => error.fmt(f),
             Self::Proxy {
                 proxy,
@@ -178,7 +181,7 @@ struct Inner {
     proxies: Proxies,
     trust: Trust,
     verbose: bool,
-    tls: OnceLock<Result<TlsConnector, trust::Error>>,
+    tls: OnceLock<Result<TlsConnector, Failure>>,
     idle: Mutex<HashMap<Endpoint, SendRequest<Full<Bytes>>>>,
     state: Mutex<State>,
 }
@@ -258,7 +261,7 @@ impl Inner {
     fn connector(&self) -> Result<TlsConnector, Failure> {
         let load = || {
             let start = Instant::now();
-            let roots = self.trust.load()?;
+            let roots = self.trust.load().map_err(Failure::Trust)?;
             self.log(|| {
                 format!(
                     "read {} certificate authorities from {} in {:?}",
@@ -269,15 +272,20 @@ impl Inner {
             });
             let config = rustls::ClientConfig::builder_with_provider(Arc::new(crypto()))
                 .with_safe_default_protocol_versions()
-                .map_err(|error| trust::Error {
-                    setting: None,
+                .map_err(|error| Failure::Crypto {
                     what: error.to_string(),
                 })?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
+            // Rather no connection than one that is not what a FIPS build is installed for.
+            if cfg!(feature = "fips") && !config.fips() {
+                return Err(Failure::Crypto {
+                    what: "the FIPS module is not in use".to_owned(),
+                });
+            }
             Ok(TlsConnector::from(Arc::new(config)))
         };
-        self.tls.get_or_init(load).clone().map_err(Failure::Trust)
+        self.tls.get_or_init(load).clone()
     }
 }
 
