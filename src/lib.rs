@@ -5,7 +5,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`secret`] | a string that must not be seen |
-//! | [`env`] | the environment as a value; the only reader of the process's own |
+//! | [`env`](mod@env) | the environment as a value; the only reader of the process's own |
 //! | [`log`] | the debug log as a value |
 //! | [`registry`] | which hosts are ECR; the one table of partitions |
 //! | [`token`] | user, password and the life of both |
