@@ -227,49 +227,51 @@ impl Asking<'_> {
         self.remember(&credentials);
         self.log
             .debug(format_args!("{who} asks for a token for {registry}"));
+        let service = of(registry.service());
         let first = self.token(&plan.api, registry, &credentials, &who).await;
-        let Err(Error::Network(failure)) = &first else {
-            return first;
+        let unresolved = match &first {
+            Err(Error::Network(Failure::Dns { temporary, .. })) => !temporary,
+            Err(Error::Network(Failure::Proxy { upstream, .. })) => *upstream,
+            _ => return first,
         };
-        let unresolved = match failure {
-            Failure::Dns { .. } => true,
-            Failure::Proxy { upstream, .. } => *upstream,
-            _ => false,
+        // AWS's list of endpoints publishes the FIPS name of ECR without `api.`.
+        let published = plan.api.url.as_deref().filter(|_| unresolved);
+        let published = published
+            .filter(|_| plan.api.fips)
+            .and_then(|url| url.strip_prefix("https://api.ecr-fips."))
+            .map(|rest| format!("ecr-fips.{rest}"));
+        let Some(host) = published else {
+            return first.map_err(|error| absent(service, &plan.api, error));
         };
-        let Some(url) = plan.api.url.as_deref().filter(|_| unresolved) else {
-            return first;
-        };
-        let host = |url: &str| url.trim_start_matches("https://").to_owned();
-        if plan.api.fips {
-            // AWS's list of endpoints publishes the name without `api.`.
-            if let Some(rest) = url.strip_prefix("https://api.ecr-fips.") {
-                let other = format!("https://ecr-fips.{rest}");
-                self.log
-                    .debug(format_args!("{failure}; trying {}", host(&other)));
-                let api = Endpoint {
-                    url: Some(other.clone()),
-                    ..plan.api.clone()
-                };
-                let second = self.token(&api, registry, &credentials, &who).await;
-                return match second {
-                    Err(Error::Network(Failure::Dns { .. })) => Err(Error::NoEndpoint {
-                        kind: "FIPS",
-                        region: plan.api.region.clone(),
-                        tried: vec![host(url), host(&other)],
-                    }),
-                    Err(Error::Network(Failure::Proxy { upstream: true, .. })) => first,
-                    second => second,
-                };
-            }
+        if let Err(error) = &first {
+            self.log.debug(format_args!("{error}; trying {host}"));
         }
-        if (plan.api.fips || plan.api.dual_stack) && matches!(failure, Failure::Dns { .. }) {
-            return Err(Error::NoEndpoint {
-                kind: if plan.api.fips { "FIPS" } else { "dual-stack" },
-                region: plan.api.region.clone(),
-                tried: vec![host(url)],
-            });
+        let api = Endpoint {
+            url: Some(format!("https://{host}")),
+            ..plan.api.clone()
+        };
+        let second = self.token(&api, registry, &credentials, &who).await;
+        match second {
+            Err(Error::Network(Failure::Proxy { upstream: true, .. })) => first,
+            Err(error) => Err(match (absent(service, &api, error), first) {
+                (
+                    Error::NoEndpoint {
+                        service,
+                        kind,
+                        region,
+                        tried,
+                    },
+                    Err(Error::Network(Failure::Dns { host, .. })),
+                ) => Error::NoEndpoint {
+                    service,
+                    kind,
+                    region,
+                    tried: [vec![host], tried].concat(),
+                },
+                (error, _) => error,
+            }),
+            good => good,
         }
-        first
     }
 
     fn remember(&mut self, credentials: &Credentials) {
@@ -325,10 +327,7 @@ impl Asking<'_> {
                 (data.authorization_token, data.expires_at, None)
             }
         };
-        let from = match registry.service() {
-            Service::Ecr => "ECR",
-            Service::EcrPublic => "ECR Public",
-        };
+        let from = of(registry.service());
         let Some(token) = token.map(Secret::new) else {
             return Err(unexpected(from, "it holds no authorization token"));
         };
@@ -418,6 +417,37 @@ impl Asking<'_> {
         };
         builder.set_credentials_provider(credentials.map(SharedCredentialsProvider::new));
         builder.build()
+    }
+}
+
+/// A service's name, for messages.
+fn of(service: Service) -> &'static str {
+    match service {
+        Service::Ecr => "ECR",
+        Service::EcrPublic => "ECR Public",
+    }
+}
+
+/// The name of a FIPS or dual-stack endpoint that does not exist is told as what it means: that
+/// there is none. Where the resolver could not be asked, nothing is known about it.
+fn absent(service: &'static str, endpoint: &Endpoint, error: Error) -> Error {
+    let kind = match (endpoint.fips, endpoint.dual_stack) {
+        (true, true) => "dual-stack FIPS",
+        (true, false) => "FIPS",
+        (false, true) => "dual-stack",
+        (false, false) => return error,
+    };
+    match error {
+        Error::Network(Failure::Dns {
+            host,
+            temporary: false,
+        }) => Error::NoEndpoint {
+            service,
+            kind,
+            region: endpoint.region.clone(),
+            tried: vec![host],
+        },
+        error => error,
     }
 }
 

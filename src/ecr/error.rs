@@ -108,7 +108,9 @@ pub enum Error {
     },
     /// The FIPS or dual-stack name of an endpoint does not resolve.
     NoEndpoint {
-        /// `FIPS` or `dual-stack`.
+        /// Whose endpoint.
+        service: &'static str,
+        /// `FIPS`, `dual-stack` or both.
         kind: &'static str,
         /// The region.
         region: String,
@@ -204,12 +206,13 @@ impl fmt::Display for Error {
             }
             Self::Container { what } => write!(f, "container credentials: {what}"),
             Self::NoEndpoint {
+                service,
                 kind,
                 region,
                 tried,
             } => write!(
                 f,
-                "the region {region} has no {kind} endpoint: {} does not resolve",
+                "{service} has no {kind} endpoint in the region {region}: {} does not resolve",
                 tried.join(" or ")
             ),
             Self::Network(failure) => failure.fmt(f),
@@ -295,9 +298,22 @@ impl Error {
             Self::Container { .. } => {
                 "check AWS_CONTAINER_CREDENTIALS_RELATIVE_URI or _FULL_URI, AWS_CONTAINER_AUTHORIZATION_TOKEN, and the role of the task or pod".to_owned()
             }
-            Self::NoEndpoint { kind, .. } => format!(
-                "use the registry's host without {kind}, a region that has it, or AWS_ENDPOINT_URL_ECR"
-            ),
+            Self::NoEndpoint { service, kind, .. } => {
+                let variables = match *kind {
+                    "FIPS" => "AWS_USE_FIPS_ENDPOINT",
+                    "dual-stack" => "AWS_USE_DUALSTACK_ENDPOINT",
+                    _ => "AWS_USE_FIPS_ENDPOINT or AWS_USE_DUALSTACK_ENDPOINT",
+                };
+                let (otherwise, endpoint) = match *service {
+                    "ECR" => ("use a registry host without it, ", "ECR"),
+                    "ECR Public" => ("", "ECR_PUBLIC"),
+                    "STS" => ("", "STS"),
+                    _ => ("", "SSO or AWS_ENDPOINT_URL_SSO_OIDC"),
+                };
+                format!(
+                    "{otherwise}unset {variables} (or its key in the profile), or set AWS_ENDPOINT_URL_{endpoint}"
+                )
+            }
             Self::Network(failure) => failure.hint(),
             Self::TimedOut { .. } => {
                 "check the network and HTTPS_PROXY; AWS_ECR_TIMEOUT sets how many seconds a request may take".to_owned()

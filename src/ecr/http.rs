@@ -79,7 +79,7 @@ pub enum Failure {
         proxy: String,
         variable: &'static str,
         what: String,
-        /// Whether the proxy may have failed to resolve the name.
+        /// Whether what lies behind the proxy may be to blame: the name may not resolve.
         upstream: bool,
     },
     /// It took too long.
@@ -458,7 +458,16 @@ impl Inner {
         };
         self.doing(format!("waiting for the reply of {}", endpoint.host));
         let exchange = async {
-            let broken = |error: hyper::Error| broken(&endpoint, &error);
+            let broken = |error: hyper::Error| match (&proxy, broken(&endpoint, &error)) {
+                // In plain HTTP it is the proxy that is spoken to.
+                (Some(proxy), Failure::Broken { what, .. }) if !endpoint.https => Failure::Proxy {
+                    proxy: shown(proxy),
+                    variable: proxy.variable,
+                    what: format!("broke off: {what}"),
+                    upstream: true,
+                },
+                (_, failure) => failure,
+            };
             sender.ready().await.map_err(broken)?;
             let reply = sender.send_request(request).await.map_err(broken)?;
             let (head, mut body) = reply.into_parts();
@@ -489,10 +498,12 @@ impl Inner {
                 start.elapsed()
             )
         });
-        if let Some(proxy) = &proxy
-            && head.status == http::StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        // AWS signs its refusals with the number of the request; a proxy's own answer has none.
+        if let (Some(proxy), false) = (&proxy, endpoint.https)
+            && head.status.as_u16() >= 400
+            && !head.headers.contains_key("x-amzn-requestid")
         {
-            return Err(refused_by(proxy, 407));
+            return Err(refused_by(proxy, &endpoint, head.status.as_u16()));
         }
         if head.status == http::StatusCode::TOO_MANY_REQUESTS {
             return Err(Failure::TooMany {
@@ -798,14 +809,17 @@ fn untrusted(host: &str, error: &io::Error) -> Failure {
     }
 }
 
-fn refused_by(proxy: &Proxy, status: u16) -> Failure {
+fn refused_by(proxy: &Proxy, endpoint: &Endpoint, status: u16) -> Failure {
+    let host = &endpoint.host;
     Failure::Proxy {
         proxy: shown(proxy),
         variable: proxy.variable,
         what: match (status, &proxy.authorization) {
             (407, None) => "asks for a user and a password".to_owned(),
-            (407, Some(_)) => "does not accept the user and password in its URL".to_owned(),
-            _ => format!("refuses the connection with HTTP status {status}"),
+            // Some say 401 where the password is wrong.
+            (401 | 407, Some(_)) => "does not accept the user and password in its URL".to_owned(),
+            (500.., _) => format!("cannot reach {host}: HTTP status {status}"),
+            _ => format!("refuses the connection to {host} with HTTP status {status}"),
         },
         upstream: status >= 500,
     }
@@ -851,7 +865,7 @@ async fn tunnel(
         .and_then(|status| status.get(..3)?.parse::<u16>().ok());
     match status {
         Some(200..=299) => Ok(()),
-        Some(status) => Err(refused_by(proxy, status)),
+        Some(status) => Err(refused_by(proxy, endpoint, status)),
         None => Err(failure("does not answer in HTTP".to_owned())),
     }
 }

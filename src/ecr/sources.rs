@@ -19,9 +19,9 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
 
 use super::error::{Error, Facts, Step, classify};
-use super::http::SignIn;
+use super::http::{Outcome, SignIn};
 use super::process;
-use super::{Asking, facts};
+use super::{Asking, absent, facts};
 use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
 use crate::secret::Secret;
 
@@ -33,6 +33,9 @@ const METADATA_STEP: Duration = Duration::from_secs(1);
 
 /// Names the instance's role.
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// What messages call the service behind SSO.
+const SSO: &str = "IAM Identity Center";
 
 /// No web identity token is longer.
 const MAX_WEB_TOKEN: u64 = 1 << 20;
@@ -87,7 +90,10 @@ impl Asking<'_> {
         };
         match reply {
             Ok(reply) => self.of_sts(reply.credentials),
-            Err(error) => Err(classify(step, facts(&error, &self.client, &self.secrets))),
+            Err(error) => {
+                let error = classify(step, facts(&error, &self.client, &self.secrets));
+                Err(absent("STS", &role.sts, error))
+            }
         }
     }
 
@@ -111,7 +117,10 @@ impl Asking<'_> {
         };
         match reply {
             Ok(reply) => self.of_sts(reply.credentials),
-            Err(error) => Err(classify(step, facts(&error, &self.client, &self.secrets))),
+            Err(error) => {
+                let error = classify(step, facts(&error, &self.client, &self.secrets));
+                Err(absent("STS", &web.sts, error))
+            }
         }
     }
 
@@ -147,10 +156,26 @@ impl Asking<'_> {
             .start_url(&sso.start_url)
             .build()
             .await;
+        let step = Step::Sso {
+            profile: &sso.profile,
+            account_id: &sso.account_id,
+            role_name: &sso.role_name,
+        };
         let token = provider.provide_token().await.map_err(|error| {
             let chain = chain(&error);
             self.log.debug(format_args!("no SSO token: {chain}"));
-            expired()
+            match self.client.outcome() {
+                // It cannot be renewed, or will not.
+                None => expired(),
+                Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
+                outcome => {
+                    let facts = Facts {
+                        outcome,
+                        ..Facts::default()
+                    };
+                    absent(SSO, &sso.oidc, classify(step, facts))
+                }
+            }
         })?;
         self.secrets.push(Secret::from(token.token()));
         self.client.begin_step();
@@ -161,19 +186,15 @@ impl Asking<'_> {
             .access_token(token.token())
             .send()
             .await;
-        let step = Step::Sso {
-            profile: &sso.profile,
-            account_id: &sso.account_id,
-            role_name: &sso.role_name,
-        };
         let reply = match reply {
             Ok(reply) => reply,
             Err(error) => {
-                return Err(classify(step, facts(&error, &self.client, &self.secrets)));
+                let error = classify(step, facts(&error, &self.client, &self.secrets));
+                return Err(absent(SSO, &sso.portal, error));
             }
         };
         let nothing = || Error::Unexpected {
-            from: "IAM Identity Center".to_owned(),
+            from: SSO.to_owned(),
             what: "it holds no credentials".to_owned(),
         };
         let given = reply.role_credentials.ok_or_else(nothing)?;

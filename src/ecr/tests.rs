@@ -828,7 +828,7 @@ fn a_region_without_fips_or_dual_stack_is_said_to_have_none() {
             false,
             format!("https://api.ecr-fips.{suffix}"),
             format!(
-                "the region eu-west-1 has no FIPS endpoint: api.ecr-fips.{suffix} or ecr-fips.{suffix} does not resolve"
+                "ECR has no FIPS endpoint in the region eu-west-1: api.ecr-fips.{suffix} or ecr-fips.{suffix} does not resolve"
             ),
         ),
         (
@@ -836,7 +836,7 @@ fn a_region_without_fips_or_dual_stack_is_said_to_have_none() {
             true,
             format!("https://ecr-fips.{suffix}"),
             format!(
-                "the region eu-west-1 has no FIPS endpoint: ecr-fips.{suffix} does not resolve"
+                "ECR has no dual-stack FIPS endpoint in the region eu-west-1: ecr-fips.{suffix} does not resolve"
             ),
         ),
         (
@@ -844,7 +844,7 @@ fn a_region_without_fips_or_dual_stack_is_said_to_have_none() {
             true,
             format!("https://ecr.{suffix}"),
             format!(
-                "the region eu-west-1 has no dual-stack endpoint: ecr.{suffix} does not resolve"
+                "ECR has no dual-stack endpoint in the region eu-west-1: ecr.{suffix} does not resolve"
             ),
         ),
         (

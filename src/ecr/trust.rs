@@ -1,8 +1,10 @@
 //! Which certificate authorities are trusted, read in one pass and only when TLS is spoken.
 //!
-//! A bundle that somebody named replaces the system's store, and must be good as a whole, as the
-//! AWS CLI has it. Of the system's own store, what cannot be parsed is left out. The one bundle
-//! file of a distribution is preferred to its directory of 145 files.
+//! A bundle that somebody named for AWS replaces the system's store, and must be good as a whole,
+//! as the AWS CLI has it. `SSL_CERT_FILE` and `SSL_CERT_DIR` each replace their half of the store,
+//! as in Go and OpenSSL: with one of them set, what the system trusts is trusted still. Of the
+//! system's own store, what cannot be parsed is left out. The one bundle file of a distribution is
+//! preferred to its directory of 145 files.
 
 use std::path::{Path, PathBuf};
 
@@ -91,6 +93,9 @@ impl Trust {
                         let what = format!("no certificate is found in {}", dirs.display());
                         return Err(error("SSL_CERT_DIR", what));
                     }
+                }
+                if file.is_none() || dirs.is_none() {
+                    add_system(&mut roots);
                 }
             }
             Self::System => add_system(&mut roots),
@@ -244,19 +249,25 @@ mod tests {
     }
 
     #[test]
-    fn ssl_cert_file_and_dir_replace_the_systems_store() {
+    fn ssl_cert_file_and_dir_replace_half_of_the_systems_store_each() {
         let dir = dir("named");
         std::fs::write(dir.join("ca.pem"), PEM).expect("writable");
         std::fs::write(dir.join("README"), "not a certificate").expect("writable");
         let path = dir.display().to_string();
-        let load = |name: &str, value: String| {
-            Trust::of(&Env::of([(name.to_owned(), value)]), None)
+        let load_all = |vars: &[(&str, String)]| {
+            let vars = vars.iter().map(|(name, value)| (*name, value.clone()));
+            Trust::of(&Env::of(vars), None)
                 .load()
                 .map(|roots| roots.len())
                 .map_err(|error| error.setting)
         };
-        assert_eq!(load("SSL_CERT_FILE", format!("{path}/ca.pem")), Ok(1));
-        assert_eq!(load("SSL_CERT_DIR", path.clone()), Ok(1));
+        let load = |name, value| load_all(&[(name, value)]);
+        let system = Trust::System.load().map_or(0, |roots| roots.len());
+        let file = ("SSL_CERT_FILE", format!("{path}/ca.pem"));
+        let dirs = ("SSL_CERT_DIR", path.clone());
+        assert_eq!(load_all(std::slice::from_ref(&file)), Ok(system + 1));
+        assert_eq!(load_all(std::slice::from_ref(&dirs)), Ok(system + 1));
+        assert_eq!(load_all(&[file, dirs]), Ok(2));
         for (name, value) in [
             ("SSL_CERT_FILE", format!("{path}/missing")),
             ("SSL_CERT_FILE", format!("{path}/README")),

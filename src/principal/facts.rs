@@ -214,10 +214,14 @@ impl Facts {
 
     /// The region in which STS and the sign-in service are asked: the first that is set and lies
     /// in the registry's partition, which is that of the role as well, else the registry's own.
+    /// A region whose name says nothing of that partition, since no table knows it yet, would lead
+    /// into another one: the partition's main region stands in.
     fn region_of_partition<'a>(&'a self, registry: &'a Registry) -> &'a str {
-        let mut set = self.regions.iter();
-        let set = set.find(|region| Partition::of_region(region) == registry.partition());
-        set.map_or(registry.region(), String::as_str)
+        let partition = registry.partition();
+        let set = self.regions.iter().map(String::as_str);
+        set.chain([registry.region()])
+            .find(|region| Partition::of_region(region) == partition)
+            .unwrap_or(partition.home_region)
     }
 }
 

@@ -47,8 +47,8 @@ class Namespace:
     """Names, addresses and trust, for as long as the `with` lasts.
 
     `hosts`: name -> address, or a list of addresses. `trust`: PEM files added to the system's
-    bundle. `addresses`: IPv4 addresses beyond 127.0.0.0/8 that loopback shall have, such as that
-    of the instance metadata service. Any other name does not resolve.
+    bundle. `addresses`: addresses beyond 127.0.0.0/8 and ::1 that loopback shall have, such as
+    that of the instance metadata service. Any other name does not resolve.
     """
 
     def __init__(self, hosts=None, trust=(), addresses=()):
@@ -90,6 +90,11 @@ class Namespace:
         run("mount", "--rbind", source, target)
         self.mounted.append(target)
 
+    def unbind(self, target):
+        """Makes `target` what it was before `bind`."""
+        run("umount", target)
+        self.mounted.remove(Path(target))
+
     def also_in(self, root, shared=()):
         """The same names and trust, and the directories `shared`, for programs run by chroot."""
         for path in self.files:
@@ -104,7 +109,7 @@ class Namespace:
 
 
 def loopback_up(addresses=()):
-    """Switches `lo` on and gives it these IPv4 addresses."""
+    """Switches `lo` on and gives it these addresses as well."""
     SIOCGIFFLAGS, SIOCSIFFLAGS, SIOCSIFADDR, SIOCSIFNETMASK = 0x8913, 0x8914, 0x8916, 0x891C
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         def ask(request, name, data):
@@ -112,10 +117,18 @@ def loopback_up(addresses=()):
 
         flags = struct.unpack_from("H", ask(SIOCGIFFLAGS, "lo", b""), 16)[0]
         ask(SIOCSIFFLAGS, "lo", struct.pack("H", flags | 1))
-        for n, address in enumerate(addresses):
+        for address in addresses:
+            if ":" in address:
+                with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
+                    packed = socket.inet_pton(socket.AF_INET6, address)
+                    lo = socket.if_nametoindex("lo")
+                    fcntl.ioctl(six, SIOCSIFADDR, struct.pack("16sIi", packed, 128, lo))
+                continue
+            # An alias of its own for each address, whenever it is added.
+            alias = "lo:" + socket.inet_aton(address).hex()
             for request, ip in (SIOCSIFADDR, address), (SIOCSIFNETMASK, "255.255.255.255"):
                 packed = struct.pack("HH4s", socket.AF_INET, 0, socket.inet_aton(ip))
-                ask(request, f"lo:{n}", packed)
+                ask(request, alias, packed)
 
 
 class Authority:
