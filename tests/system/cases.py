@@ -93,11 +93,11 @@ class Row:
     ways: tuple = ()
 
 
-def use(what, *argv, of=(A,), again=True, also=(), ways=(), **rest):
+def use(what, *argv, of=(A,), also=(), ways=(), **rest):
     """A case that reads or writes registries: AWS is asked once for each of `of`, then never."""
-    may_ask = {*of, *also}
-    step = Step(argv=argv, calls=len(of), helper={"get": may_ask}, gets=of, used=of, **rest)
-    return Row(what, (step, dataclasses.replace(step, calls=0)) if again else (step,), ways)
+    step = Step(argv=argv, calls=len(of), helper={"get": {*of, *also}}, gets=of,
+                **{"used": of, **rest})
+    return Row(what, (step, dataclasses.replace(step, calls=0)), ways)
 
 
 def anonymous(*argv, also=(), ways=(), **rest):
@@ -113,17 +113,18 @@ def forms(host):
 
 
 def signing_in(what, log_in, use_it, log_out, ways=(), auth="", says="(?i)succeeded",
-               looks_first=False, **used):
+               looks_first=False, also=(), **used):
     """Log in with a password from elsewhere; it serves while there are no AWS credentials; log out
     and it is gone. Some clients first look for what is there already."""
     helper = {"store": forms(A), **({"get": {A}} if looks_first else {})}
     login = Step(argv=log_in, calls=int(looks_first), helper=helper, login=A, says=says, sent=auth)
+    asks = {"get": {A, *also}}
     alone = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     return Row(what, (
         login,
-        Step(argv=use_it, helper={"get": {A}}, gets=(A,), used=(A,), environment=alone, **used),
+        Step(argv=use_it, helper=asks, gets=(A,), used=(A,), environment=alone, **used),
         Step(argv=log_out, helper={"erase": forms(A)}),
-        Step(argv=use_it, calls=1, helper={"get": {A}}, gets=(A,), used=(A,), **used),
+        Step(argv=use_it, calls=1, helper=asks, gets=(A,), used=(A,), **used),
     ), ways)
 
 
@@ -132,26 +133,21 @@ KEPT_BY_HELPER = ("credHelpers in auth.json", "registries.conf")
 PASSWORD = ("--username", "AWS", "--password-stdin")
 
 
-def podman_like(tool, *options):
-    """podman and buildah: the same storage, the same words."""
-    run = (tool, "--root", "{home}/root", "--runroot", "{home}/run/root", "--storage-driver", "vfs",
-           *options)
-    seed = Step(argv=(*run, "pull", "--quiet", "oci:{layout}:1"), says="[0-9a-f]{64}")
+def podman_like(tool, *always):
+    """podman and buildah: the same storage, the same words. `always`: pull what is there already."""
+    run = (tool, "--root", "{home}/root", "--runroot", "{home}/run/root", "--storage-driver", "vfs")
+    pull = (*run, "pull", "--quiet", *always)
+    seed = Step(argv=(*pull, "oci:{layout}:1"), says="[0-9a-f]{64}")
     push = use("push", *run, "push", IMAGE_ID, "docker://{A}/pushed:{new}",
                pushed=((A, "pushed", "{new}"),))
     return [
-        use("pull", *run, "pull", "--quiet", "{A}/{image}:1", says="[0-9a-f]{64}"),
-        use("pull public", *run, "pull", "--quiet", "{P}/{image}:1", of=(P,), says="[0-9a-f]{64}"),
-        anonymous(*run, "pull", "--quiet", "{P}/{image}:1", says="[0-9a-f]{64}"),
+        use("pull", *pull, "{A}/{image}:1", says="[0-9a-f]{64}"),
+        use("pull public", *pull, "{P}/{image}:1", of=(P,), says="[0-9a-f]{64}"),
+        anonymous(*pull, "{P}/{image}:1", says="[0-9a-f]{64}"),
         Row("push", (seed, *push.steps)),
-        Row("login with what the helper has, logout", (
-            Step(argv=(*run, "login", "{A}"), calls=1, helper={"get": {A}}, gets=(A,), used=(A,),
-                 says="(?i)valid|succeeded"),
-            Step(argv=(*run, "logout", "{A}"), helper={"erase": {A}, "get": {A}},
-                 says="Removed login credentials"),
-        )),
+        use("login with what the helper has", *run, "login", "{A}", says="(?i)valid|succeeded"),
         signing_in("login with a password, logout", (*run, "login", *PASSWORD, "{A}"),
-                   (*run, "pull", "--quiet", "{A}/{image}:1"), (*run, "logout", "{A}"),
+                   (*pull, "{A}/{image}:1"), (*run, "logout", "{A}"),
                    ways=KEPT_BY_HELPER, looks_first=True),
     ]
 
@@ -183,7 +179,7 @@ DOCKER = [
     anonymous("docker", "pull", "{P}/{image}:1", sent="pull"),
     use("push", "docker", "push", "{A}/pushed:1", sent="push"),
     use("manifest inspect", "docker", "manifest", "inspect", "{A}/{image}:1", says="layers"),
-    use("classic build", *BUILD, of=(A, B, P), sent="build", says="Successfully built",
+    use("classic build", *BUILD, of=(A, B, P), used=(A,), sent="build", says="Successfully built",
         environment=CLASSIC, ways=("credHelpers",)),
     # With credsStore docker asks only for what `list` names: what was asked for before.
     Row("classic build", (
@@ -225,7 +221,8 @@ CRANE = [
     use("copy across two accounts", "crane", "copy", "{A}/{image}:1", "{B}/pushed:{new}", of=(A, B),
         pushed=((B, "pushed", "{new}"),), **CRANE_FORMS),
     signing_in("auth login, logout", ("crane", "auth", "login", *PASSWORD, "{A}"),
-               ("crane", "digest", "{A}/{image}:1"), ("crane", "auth", "logout", "{A}"), says=""),
+               ("crane", "digest", "{A}/{image}:1"), ("crane", "auth", "logout", "{A}"), says="",
+               **CRANE_FORMS),
 ]
 
 ORAS = [
@@ -252,13 +249,20 @@ def python(code):
     return ("python", "-c", code)
 
 
+PULL_PY = python("import docker; print(docker.from_env().api.pull('{A}/{image}', '1'))")
+BUILD_PY = python("import docker; print([*docker.from_env().api.build(path='{home}/context')])")
 DOCKER_PY = [
-    use("pull", *python("import docker; print(docker.from_env().api.pull('{A}/{image}', '1'))"),
+    use("pull", *PULL_PY,
         sent="pull", says="Downloaded newer"),
     use("push", *python("import docker; print(docker.from_env().images.push('{A}/pushed', '1'))"),
         sent="push", says="push refers to"),
-    use("login", *python("import docker; print(docker.from_env().login('AWS', registry='{A}'))"),
-        says="Username"),
+    use("build", *BUILD_PY, of=(A, B, P), used=(A,), sent="build", says="Successfully built",
+        ways=("credHelpers",)),
+    Row("build", (
+        use("", *PULL_PY, sent="pull").steps[0],
+        Step(argv=BUILD_PY, helper={"list": {""}, "get": {A}}, gets=(A,), used=(A,), sent="build",
+             says="Successfully built"),
+    ), ("credsStore",)),
 ]
 
 OCI = "import oras.client; c = oras.client.OrasClient(auth_backend='basic'); "
@@ -271,7 +275,7 @@ ORAS_PY = [
 ]
 
 ROWS = {
-    "skopeo": SKOPEO, "podman": podman_like("podman"), "buildah": podman_like("buildah"),
+    "skopeo": SKOPEO, "podman": podman_like("podman"), "buildah": podman_like("buildah", "--policy", "always"),
     "docker": DOCKER, "buildx": BUILDX, "compose": COMPOSE, "crane": CRANE, "oras": ORAS,
     "cosign": COSIGN, "docker-py": DOCKER_PY, "oras-py": ORAS_PY,
 }
