@@ -40,7 +40,8 @@ PODMANS = ("credHelpers", "credHelpers in auth.json", "registries.conf")
 @dataclasses.dataclass(frozen=True)
 class Client:
     """A program in one version, and where it is from: `host` (this Debian), `newer` (Debian's
-    next release), `docker.io` (taken out of that package) or `pypi`."""
+    next release), `newest` (Debian unstable), `docker.io` (taken out of that package), `pypi` or
+    `npm`."""
 
     name: str
     tool: str
@@ -50,8 +51,10 @@ class Client:
 
     def command(self, paths, argv):
         """How to run `argv` of this client."""
-        if self.needs == "newer":
-            return ["chroot", paths["newer"], *argv]
+        if self.needs in ("newer", "newest"):
+            return ["chroot", paths[self.needs], *argv]
+        if self.needs == "npm":
+            return ["env", f"NODE_PATH={paths['npm']}/node_modules", *argv]
         if self.needs in ("pypi", "docker.io"):
             return [paths[self.needs], *argv[1:]]
         return list(argv)
@@ -91,12 +94,13 @@ class Row:
     what: str
     steps: tuple
     ways: tuple = ()
+    files: dict = dataclasses.field(default_factory=dict)
 
 
-def use(what, *argv, of=(A,), also=(), ways=(), **rest):
+def use(what, *argv, of=(A,), also=(), lists=False, ways=(), **rest):
     """A case that reads or writes registries: AWS is asked once for each of `of`, then never."""
-    step = Step(argv=argv, calls=len(of), helper={"get": {*of, *also}}, gets=of,
-                **{"used": of, **rest})
+    helper = {"get": {*of, *also}, **({"list": {""}} if lists else {})}
+    step = Step(argv=argv, calls=len(of), helper=helper, gets=of, **{"used": of, **rest})
     return Row(what, (step, dataclasses.replace(step, calls=0)), ways)
 
 
@@ -126,6 +130,35 @@ def signing_in(what, log_in, use_it, log_out, ways=(), auth="", says="(?i)succee
         Step(argv=log_out, helper={"erase": forms(A)}),
         Step(argv=use_it, calls=1, helper=asks, gets=(A,), used=(A,), **used),
     ), ways)
+
+
+def principals(*argv, **rest):
+    """Two users of one cache: each gets a password of their own, and neither asks again."""
+    def step(calls, key):
+        return Step(argv=argv, calls=calls, helper={"get": {A}}, gets=(A,), used=(A,),
+                    environment={"AWS_ACCESS_KEY_ID": key}, **rest)
+
+    one, two = "AKIACLIENTS000000001", "AKIACLIENTS000000002"
+    return Row("two principals", (step(1, one), step(1, two), step(0, one), step(0, two)))
+
+
+ROLE = """[profile source]
+aws_access_key_id = AKIACLIENTS000000003
+aws_secret_access_key = not-a-secret
+[profile role]
+role_arn = arn:aws:iam::123456789012:role/puller
+source_profile = source
+region = us-east-1
+"""
+
+
+def assumed_role(*argv, **rest):
+    """A role costs a call to STS the first time, and nothing after that."""
+    keys = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "role"}
+    step = Step(argv=argv, calls=2, helper={"get": {A}}, gets=(A,), used=(A,), environment=keys,
+                **rest)
+    return Row("assumed role", (step, dataclasses.replace(step, calls=0)),
+               files={".aws/config": ROLE})
 
 
 # podman's family keeps a login in auth.json, unless it is there that the helper is named.
@@ -165,6 +198,8 @@ SKOPEO = [
         pushed=((A, "pushed", "{new}"),)),
     use("copy across two accounts", "skopeo", "copy", "docker://{A}/{image}:1",
         "docker://{B}/pushed:{new}", of=(A, B), pushed=((B, "pushed", "{new}"),)),
+    principals("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
+    assumed_role("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
     use("list-tags", "skopeo", "list-tags", "docker://{A}/{image}", says='"1"'),
     signing_in("login, logout", ("skopeo", "login", *PASSWORD, "{A}"),
                ("skopeo", "inspect", "docker://{A}/{image}:1"), ("skopeo", "logout", "{A}"),
@@ -178,6 +213,8 @@ DOCKER = [
     use("pull public", "docker", "pull", "{P}/{image}:1", of=(P,), sent="pull"),
     anonymous("docker", "pull", "{P}/{image}:1", sent="pull"),
     use("push", "docker", "push", "{A}/pushed:1", sent="push"),
+    principals("docker", "pull", "{A}/{image}:1", sent="pull"),
+    assumed_role("docker", "pull", "{A}/{image}:1", sent="pull"),
     use("manifest inspect", "docker", "manifest", "inspect", "{A}/{image}:1", says="layers"),
     use("classic build", *BUILD, of=(A, B, P), used=(A,), sent="build", says="Successfully built",
         environment=CLASSIC, ways=("credHelpers",)),
@@ -274,10 +311,20 @@ ORAS_PY = [
         pushed=((A, "pushed", "{new}"),)),
 ]
 
+# It asks `list` first, and goes on without credentials for what that does not name.
+TESTCONTAINERS = [
+    use("pull", "node", "-e", "const { getContainerRuntimeClient, ImageName } = "
+        "require(process.env.NODE_PATH + '/testcontainers'); getContainerRuntimeClient()"
+        ".then(c => c.image.pull(ImageName.fromString('{A}/{image}:1'), { force: true }))"
+        ".catch(e => { console.error(e); process.exit(1) })",
+        sent="pull", lists=True),
+]
+
 ROWS = {
     "skopeo": SKOPEO, "podman": podman_like("podman"), "buildah": podman_like("buildah", "--policy", "always"),
     "docker": DOCKER, "buildx": BUILDX, "compose": COMPOSE, "crane": CRANE, "oras": ORAS,
     "cosign": COSIGN, "docker-py": DOCKER_PY, "oras-py": ORAS_PY,
+    "testcontainers": TESTCONTAINERS,
 }
 
 CLIENTS = (
@@ -291,19 +338,21 @@ CLIENTS = (
     Client("docker CLI", "docker", "newer", DOCKERS, ("docker", "--version")),
     Client("docker buildx", "buildx", "newer", DOCKERS, ("docker", "buildx", "version")),
     Client("docker compose", "compose", "newer", DOCKERS, ("docker", "compose", "version")),
-    Client("crane", "crane", "newer", DOCKERS, ("cat", "/usr/share/doc/crane/version")),
+    Client("crane", "crane", "newest", DOCKERS, ("cat", "/usr/share/doc/crane/version")),
     Client("oras", "oras", "newer", DOCKERS, ("oras", "version")),
     Client("cosign", "cosign", "newer", DOCKERS, ("cosign", "version")),
     Client("docker-py", "docker-py", "pypi", DOCKERS,
            python("import docker; print(docker.__version__)")),
     Client("oras-py", "oras-py", "pypi", DOCKERS, python("import oras; print(oras.__version__)")),
+    Client("testcontainers for Node", "testcontainers", "npm", ("credHelpers",),
+           ("node", "-p", "require(process.env.NODE_PATH + '/testcontainers/package.json').version")),
 )
 
 NOT_TESTED = (
-    ("nerdctl", "not in Debian, PyPI or npm"),
-    ("helm", "not in Debian; PyPI and npm have no build of the current version"),
-    ("regctl", "not in Debian, PyPI or npm"),
+    ("nerdctl", "no Debian package"),
+    ("helm", "no Debian package"),
+    ("regctl", "no Debian package"),
     ("kaniko", "published as an image only"),
-    ("docker buildx build", "needs a BuildKit daemon, which Debian does not have"),
-    ("gitlab-runner", "not in Debian 12 or later"),
+    ("docker buildx build", "needs a BuildKit daemon, for which there is no Debian package"),
+    ("GitLab Runner", "no Debian package"),
 )
