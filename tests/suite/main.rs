@@ -1,0 +1,6 @@
+//! The integration tests, in one binary: linking the AWS SDK once is slow enough.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fake;
