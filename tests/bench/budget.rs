@@ -21,7 +21,14 @@ const SLACK: u64 = 20_000;
 
 /// What a warm `get` has no use for.
 const FORBIDDEN: &[&str] = &[
-    "socket", "connect", "clone", "clone3", "flock", "getdents64", "epoll_create1", "eventfd2",
+    "socket",
+    "connect",
+    "clone",
+    "clone3",
+    "flock",
+    "getdents64",
+    "epoll_create1",
+    "eventfd2",
 ];
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -90,7 +97,7 @@ fn measure(
         // No part of the path depends on the program's name: its length would be counted.
         let dir = scratch.join(name);
         let mut home = Home::make(&dir, scenario, source)?;
-        home.set("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+        home.set("AWS_ENDPOINT_URL", "http://aws.invalid");
         let mut run = Run {
             program: program.to_owned(),
             action: Some(action),

@@ -8,7 +8,7 @@
 //! `budget.json`, and `--write-budget` records them there.
 
 #[path = "../support/mod.rs"]
-#[allow(dead_code, reason = "a benchmark uses little of what the tests share")]
+#[allow(unused_imports, reason = "a benchmark uses little of what tests share")]
 mod support;
 
 mod budget;

@@ -60,7 +60,11 @@ impl Row {
         judge("times /bin/true:", Some(self.ratio), ratio);
         judge("times the Go helper:", self.against_go, limits.go);
         judge("milliseconds:", Some(self.median_ms), limits.milliseconds);
-        judge("system calls:", whole(self.system_calls), whole(limits.system_calls));
+        judge(
+            "system calls:",
+            whole(self.system_calls),
+            whole(limits.system_calls),
+        );
         judge("threads:", whole(self.threads), whole(limits.threads));
         judge("KiB:", whole(self.peak_kib), whole(limits.peak_kib));
         judge(
@@ -127,7 +131,11 @@ pub fn write(options: &Options, measured: &Measured) -> Result<()> {
     }
     for row in &measured.rows {
         for miss in row.misses() {
-            writeln!(out, "Over its limit: {} ({}): {miss}.", row.title, row.program)?;
+            writeln!(
+                out,
+                "Over its limit: {} ({}): {miss}.",
+                row.title, row.program
+            )?;
         }
     }
     println!("{out}");

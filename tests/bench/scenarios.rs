@@ -261,7 +261,12 @@ impl<'a> Bench<'a> {
     /// Caches `n` registries, [`HOST`] among them: a thousand by asking for each, the rest as
     /// copies of those under other hosts, which lie in the way just as well.
     fn fill(&self, program: &Path, home: &Home, n: usize) -> Result<()> {
-        let host = |n: usize| format!("{:012}.dkr.ecr.us-east-1.amazonaws.com", 123_456_789_012 + n);
+        let host = |n: usize| {
+            format!(
+                "{:012}.dkr.ecr.us-east-1.amazonaws.com",
+                123_456_789_012 + n
+            )
+        };
         let input = self.surroundings.scratch.join("input");
         for i in 0..n.min(1000) {
             fs::write(&input, host(i))?;
@@ -392,7 +397,8 @@ impl<'a> Bench<'a> {
         let go: Vec<Option<Vec<f64>>> = cases
             .iter()
             .map(|case| {
-                let same = |other: &Case| other.title == case.title && other.program.starts_with("Go");
+                let same =
+                    |other: &Case| other.title == case.title && other.program.starts_with("Go");
                 let n = cases.iter().position(same)?;
                 Some(times[n].clone())
             })

@@ -6,11 +6,10 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-
-use rustix::process::geteuid;
 
 use crate::support::fake::authority::Authority;
 use crate::support::fake::{ANY_PORT, Fake, Options as Listen};
@@ -35,7 +34,8 @@ pub enum Certificates {
 /// Runs this program again in a namespace of its own; none if there can be none.
 pub fn again_inside(options: &Options) -> Result<Option<bool>> {
     let mut flags = vec!["--net", "--mount"];
-    if !geteuid().is_root() {
+    // Our own files in /proc belong to us.
+    if fs::metadata("/proc/self")?.uid() != 0 {
         flags.push("--map-root-user");
     }
     let probe = Command::new("unshare")
@@ -98,7 +98,10 @@ impl Surroundings {
     pub fn certificates(&self, form: Certificates) -> Result<Vec<(String, PathBuf)>> {
         let dir = self.scratch.join(form.dir());
         if self.inside {
-            tool("mount", [OsStr::new("--bind"), dir.as_ref(), SYSTEM.as_ref()])?;
+            tool(
+                "mount",
+                [OsStr::new("--bind"), dir.as_ref(), SYSTEM.as_ref()],
+            )?;
             return Ok(Vec::new());
         }
         let nowhere = self.scratch.join("nowhere");
