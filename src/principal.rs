@@ -196,6 +196,12 @@ pub enum Identity {
 pub struct Name(String);
 
 impl Name {
+    /// A name of its own for each number.
+    #[cfg(test)]
+    pub(crate) fn for_test(number: u64) -> Self {
+        Self(format!("{number:064x}"))
+    }
+
     /// 64 hexadecimal digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -22,7 +22,7 @@ fn main() {
 
     let cold = helper.get(HOST);
     let password = cold.expect_secret(HOST);
-    assert_eq!(aws.issued_passwords(), [password.clone()]);
+    assert_eq!(aws.issued_passwords(), [password.as_str()]);
     show("first get, nothing cached", cold.elapsed, &aws, 1);
 
     let warm = helper.get(HOST);

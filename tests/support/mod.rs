@@ -1,5 +1,5 @@
 //! What the integration tests share: a fake of AWS, and a way to run the built program.
-#![allow(dead_code, reason = "no test binary uses all of it")]
+#![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 pub mod fake;
 pub mod run;

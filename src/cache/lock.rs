@@ -1,0 +1,393 @@
+//! One process asks AWS, the others wait for what it gets: but never for long.
+//!
+//! The lock is an advisory one of the kernel's on a file beside the entry, so it ends with its
+//! holder, however that ends. Waiting is polling: whoever waits looks for the outcome each time
+//! and leaves as soon as it is there, without taking the lock, so that hundreds of waiters do not
+//! hand it on one by one. Where the file system has no locks, everybody goes on without.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fs2::FileExt;
+
+use super::disk::{self, Trust};
+use super::{Cache, Error};
+use crate::principal::Name;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(25);
+
+/// How long to wait for a lock that another process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all.
+    No,
+    /// At most this long.
+    AtMost(Duration),
+}
+
+/// How waiting ended.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// We hold the lock until the guard is dropped.
+    Acquired(Guard),
+    /// What was waited for is there, and we do not hold the lock.
+    Polled(T),
+    /// Another process still holds the lock: go on without it.
+    TimedOut,
+    /// There can be no lock here: go on without it.
+    Unavailable,
+}
+
+/// A lock that is held. Dropping it removes the lock file and frees the lock.
+#[derive(Debug)]
+pub struct Guard {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        // Removed while it is still locked, so that only its holder removes it. Elsewhere than on
+        // Unix a file that is open cannot be told from its successor: there the sweep does it.
+        if cfg!(unix) && disk::is_still(&self.file, &self.path) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// The lock, if nobody else holds it.
+fn take(trust: Trust, path: &Path) -> Result<Option<Guard>, Error> {
+    loop {
+        let file = trust.open_lock(path)?;
+        match FileExt::try_lock_exclusive(&file) {
+            // Its last holder may have removed the file after we opened it.
+            Ok(()) if !disk::is_still(&file, path) => {}
+            Ok(()) => {
+                let path = path.to_owned();
+                return Ok(Some(Guard { file, path }));
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(None),
+            Err(error) => return Err(disk::io_error("lock", path)(error)),
+        }
+    }
+}
+
+/// Removes a lock file that nobody holds.
+pub(super) fn remove_if_free(trust: Trust, path: &Path) {
+    if let Ok(Some(guard)) = take(trust, path) {
+        let _ = fs::remove_file(path);
+        drop(guard);
+    }
+}
+
+impl Cache<'_> {
+    /// Takes the lock of one entry. While another process holds it, `poll` is asked again and
+    /// again for the outcome that is waited for, and ends the wait when it has one.
+    pub fn lock<T>(
+        &self,
+        host: &str,
+        name: &Name,
+        wait: Wait,
+        mut poll: impl FnMut() -> Option<T>,
+    ) -> Outcome<T> {
+        let started = Instant::now();
+        let patience = match wait {
+            Wait::No => Duration::ZERO,
+            Wait::AtMost(patience) => patience,
+        };
+        let file = format!("{}.lock", name.as_str());
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let taken = self.in_host_dir(host, |dir| take(self.trust, &dir.join(&file)));
+            match taken {
+                Ok(Some(guard)) => return Outcome::Acquired(guard),
+                Ok(None) => {}
+                Err(error) => {
+                    self.say(&error);
+                    self.log
+                        .debug(format_args!("cache: going on without a lock"));
+                    return Outcome::Unavailable;
+                }
+            }
+            if let Some(outcome) = poll() {
+                return Outcome::Polled(outcome);
+            }
+            let left = patience.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                return Outcome::TimedOut;
+            }
+            std::thread::sleep(jittered(pause).min(left));
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            // Before the next try, so that nobody takes a lock only to find that all is done.
+            if let Some(outcome) = poll() {
+                return Outcome::Polled(outcome);
+            }
+        }
+    }
+}
+
+/// Three quarters to five quarters of it, so that processes started together part.
+fn jittered(pause: Duration) -> Duration {
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.subsec_nanos());
+    let mixed = (clock ^ std::process::id().rotate_left(16)).wrapping_mul(0x9e37_79b1) >> 16;
+    pause * 3 / 4 + (pause / 2) * (mixed & 0xff) / 0xff
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::log::Log;
+
+    const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+    fn cache(base: &Path) -> Cache<'static> {
+        Cache::open(base.join("cache"), Log::off())
+    }
+
+    fn lock_file(base: &Path, name: &Name) -> PathBuf {
+        let host = base.join("cache/v1").join(HOST);
+        host.join(format!("{}.lock", name.as_str()))
+    }
+
+    fn nothing() -> Option<()> {
+        None
+    }
+
+    #[test]
+    fn a_free_lock_is_taken_at_once_and_leaves_no_file_behind() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let Outcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        else {
+            panic!("not acquired");
+        };
+        let path = lock_file(dir.path(), &name);
+        assert!(path.is_file());
+        drop(guard);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_held_lock_is_waited_for_no_longer_than_was_said() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (name, other) = (Name::for_test(1), Name::for_test(2));
+        let cache = cache(dir.path());
+        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+            panic!("not acquired");
+        };
+        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        assert!(matches!(outcome, Outcome::TimedOut));
+        let started = Instant::now();
+        let wait = Wait::AtMost(Duration::from_millis(120));
+        assert!(matches!(
+            cache.lock(HOST, &name, wait, nothing),
+            Outcome::TimedOut
+        ));
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(120), "{took:?}");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        let outcome = cache.lock(HOST, &other, Wait::No, nothing);
+        assert!(matches!(outcome, Outcome::Acquired(_)), "another entry");
+    }
+
+    #[test]
+    fn a_waiter_leaves_with_what_it_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let cache = cache(dir.path());
+        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+            panic!("not acquired");
+        };
+        let mut polls = 0;
+        let outcome = cache.lock(HOST, &name, Wait::AtMost(Duration::from_secs(60)), || {
+            polls += 1;
+            (polls == 4).then_some("token")
+        });
+        assert!(matches!(outcome, Outcome::Polled("token")));
+    }
+
+    #[test]
+    fn the_lock_passes_on_when_its_holder_is_done() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let Outcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        else {
+            panic!("not acquired");
+        };
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                let wait = Wait::AtMost(Duration::from_secs(60));
+                matches!(
+                    cache(dir.path()).lock(HOST, &name, wait, nothing),
+                    Outcome::Acquired(_)
+                )
+            });
+            std::thread::sleep(Duration::from_millis(30));
+            drop(guard);
+            assert!(waiter.join().expect("no panic"));
+        });
+    }
+
+    #[test]
+    fn the_file_of_a_killed_holder_is_no_lock() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let path = lock_file(dir.path(), &name);
+        drop(cache(dir.path()).lock(HOST, &name, Wait::No, nothing));
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(&path, "").expect("written");
+        #[cfg(unix)]
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("set");
+        let outcome = cache(dir.path()).lock(HOST, &name, Wait::No, nothing);
+        assert!(matches!(outcome, Outcome::Acquired(_)));
+    }
+
+    #[test]
+    fn two_hundred_waiters_make_one_call() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let (calls, done, taken) = (
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
+        let barrier = Barrier::new(200);
+        std::thread::scope(|scope| {
+            for _ in 0..200 {
+                scope.spawn(|| {
+                    let cache = cache(dir.path());
+                    let poll = || (done.load(Ordering::SeqCst) > 0).then_some(());
+                    barrier.wait();
+                    let wait = Wait::AtMost(Duration::from_secs(60));
+                    match cache.lock(HOST, &name, wait, poll) {
+                        Outcome::Acquired(_guard) => {
+                            taken.fetch_add(1, Ordering::SeqCst);
+                            if poll().is_none() {
+                                calls.fetch_add(1, Ordering::SeqCst);
+                                std::thread::sleep(Duration::from_millis(50));
+                                done.store(1, Ordering::SeqCst);
+                            }
+                        }
+                        Outcome::Polled(()) => {}
+                        other => panic!("{other:?}"),
+                    }
+                });
+            }
+        });
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        assert!(!lock_file(dir.path(), &name).exists());
+    }
+
+    #[test]
+    fn never_two_hold_the_lock_though_its_file_comes_and_goes() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let cache = cache(dir.path());
+                    for _ in 0..50 {
+                        let wait = Wait::AtMost(Duration::from_secs(60));
+                        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, wait, nothing)
+                        else {
+                            panic!("not acquired");
+                        };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        turns.fetch_add(1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(turns.load(Ordering::SeqCst), 400);
+    }
+
+    #[test]
+    fn a_guard_leaves_its_successors_file_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let cache = cache(dir.path());
+        let path = lock_file(dir.path(), &name);
+        let Outcome::Acquired(first) = cache.lock(HOST, &name, Wait::No, nothing) else {
+            panic!("not acquired");
+        };
+        fs::remove_file(&path).expect("removed");
+        let Outcome::Acquired(_second) = cache.lock(HOST, &name, Wait::No, nothing) else {
+            panic!("not acquired");
+        };
+        drop(first);
+        assert!(path.exists() || cfg!(not(unix)));
+    }
+
+    #[test]
+    fn only_a_free_lock_file_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let cache = cache(dir.path());
+        let path = lock_file(dir.path(), &name);
+        let Outcome::Acquired(guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+            panic!("not acquired");
+        };
+        remove_if_free(cache.trust, &path);
+        assert!(path.exists());
+        drop(guard);
+        drop(cache.trust.open_lock(&path));
+        assert!(path.exists());
+        remove_if_free(cache.trust, &path);
+        assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_lock_file_is_put_away_or_done_without() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = Name::for_test(1);
+        let cache = cache(dir.path());
+        let path = lock_file(dir.path(), &name);
+        drop(cache.lock(HOST, &name, Wait::No, nothing));
+        let acquired = || {
+            matches!(
+                cache.lock(HOST, &name, Wait::No, nothing),
+                Outcome::Acquired(_)
+            )
+        };
+        let victim = dir.path().join("victim");
+        symlink(&victim, &path).expect("linked");
+        assert!(acquired());
+        assert!(!victim.exists());
+        fs::create_dir(&path).expect("made");
+        assert!(acquired());
+        fs::write(&path, "").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set");
+        assert!(acquired());
+        fs::create_dir_all(path.join("full")).expect("made");
+        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        assert!(matches!(outcome, Outcome::Unavailable));
+        fs::remove_dir_all(&path).expect("removed");
+        fs::set_permissions(dir.path().join("cache"), fs::Permissions::from_mode(0o777))
+            .expect("set");
+        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        assert!(matches!(outcome, Outcome::Unavailable));
+    }
+
+    #[test]
+    fn pauses_are_jittered_within_bounds() {
+        for _ in 0..1000 {
+            let pause = jittered(Duration::from_millis(20));
+            assert!((Duration::from_millis(15)..=Duration::from_millis(25)).contains(&pause));
+        }
+    }
+}

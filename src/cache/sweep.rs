@@ -1,0 +1,398 @@
+//! What nobody needs any more goes when an entry is written: expired tokens of any principal, and
+//! what killed processes left. Otherwise a cache only grows, as that of the helper did that this
+//! one replaces.
+//!
+//! An entry's modification time is its expiry, so that ten thousand entries are judged without
+//! opening one; only what is due to go is read. Nothing here is an error.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use chrono::{DateTime, Utc};
+
+use super::disk::{self, Links};
+use super::entry::{self, Kind};
+use super::{Cache, lock};
+
+/// After this long untouched, anything of ours goes.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// A shared failure counts for seconds, a failed renewal for a minute.
+const FAILURE_LIFE: Duration = Duration::from_secs(600);
+
+/// Writing a file takes milliseconds; a writer whose file is gone tries again.
+const TEMP_LIFE: Duration = Duration::from_secs(60);
+
+/// The youngest temporary files of a registry that may be in use, so that there is a bound however
+/// many processes are killed.
+const TEMPS: usize = 32;
+
+/// What happens to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Remove,
+    /// If the file itself says so, too: its time may come from a backup.
+    RemoveIfExpired,
+    RemoveIfFree,
+}
+
+/// By the time since the modification time and since the last change of any kind.
+fn verdict(kind: &Kind, age: Duration, unchanged: Duration) -> Verdict {
+    match kind {
+        Kind::Entry(_) if age > DAY => Verdict::Remove,
+        Kind::Entry(_) if !age.is_zero() => Verdict::RemoveIfExpired,
+        Kind::Failure if age > FAILURE_LIFE => Verdict::Remove,
+        Kind::Temp if unchanged > TEMP_LIFE => Verdict::Remove,
+        Kind::Lock if age > DAY => Verdict::RemoveIfFree,
+        _ => Verdict::Keep,
+    }
+}
+
+impl Cache<'_> {
+    /// Removes what is of no use any more, in all registries.
+    pub(super) fn sweep(&self, now: DateTime<Utc>) {
+        let mut gone = 0;
+        for (_, dir) in self.host_dirs() {
+            gone += self.sweep_dir(&dir, now);
+        }
+        if gone > 0 {
+            self.log
+                .debug(format_args!("cache: {gone} files of no more use removed"));
+        }
+    }
+
+    fn sweep_dir(&self, dir: &Path, now: DateTime<Utc>) -> usize {
+        let Ok(files) = fs::read_dir(dir) else {
+            return 0;
+        };
+        let (mut kept, mut gone) = (0, 0);
+        let mut temps = Vec::new();
+        for file in files.flatten() {
+            let kind = file.file_name().to_str().map_or(Kind::Other, Kind::of);
+            let path = file.path();
+            let verdict = match kind {
+                Kind::Other => Verdict::Keep,
+                _ => file
+                    .metadata()
+                    .map_or(Verdict::Keep, |meta| judge(&kind, &meta, now)),
+            };
+            let removed = match verdict {
+                Verdict::Keep => false,
+                Verdict::Remove if matches!(kind, Kind::Entry(_)) => self.retire(&path, now),
+                Verdict::RemoveIfExpired => self.retire(&path, now),
+                Verdict::Remove => fs::remove_file(&path).is_ok(),
+                Verdict::RemoveIfFree => {
+                    lock::remove_if_free(self.trust, &path);
+                    !path.exists()
+                }
+            };
+            if removed {
+                gone += 1;
+            } else {
+                kept += 1;
+                if kind == Kind::Temp {
+                    temps.push((file.metadata().ok().and_then(|m| disk::changed(&m)), path));
+                }
+            }
+        }
+        temps.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, path) in temps.iter().skip(TEMPS) {
+            gone += usize::from(fs::remove_file(path).is_ok());
+        }
+        if kept == 0 {
+            // Fails if something has just been put there, as it should.
+            let _ = fs::remove_dir(dir);
+        }
+        gone
+    }
+
+    /// Removes an entry, unless another process replaces it by a good one meanwhile: it is taken
+    /// out of the way, looked at once more, and put back if it turns out to be another.
+    fn retire(&self, path: &Path, now: DateTime<Utc>) -> bool {
+        if !self.is_over(path, now) {
+            return false;
+        }
+        let Some(away) = away_from(path) else {
+            return false;
+        };
+        if fs::rename(path, &away).is_err() {
+            return false;
+        }
+        if self.is_over(&away, now) {
+            return fs::remove_file(&away).is_ok();
+        }
+        // Does nothing if there is a newer one already.
+        let _ = fs::hard_link(&away, path);
+        let _ = fs::remove_file(&away);
+        false
+    }
+
+    /// Whether the entry has expired, or has not been touched for a day.
+    fn is_over(&self, path: &Path, now: DateTime<Utc>) -> bool {
+        let Ok(meta) = fs::symlink_metadata(path) else {
+            return false;
+        };
+        if since(meta.modified().ok(), now) > DAY {
+            return !meta.is_dir();
+        }
+        match self.trust.read(path) {
+            Ok(Some(bytes)) => entry::expiry(&bytes).is_some_and(|at| at <= now),
+            _ => false,
+        }
+    }
+
+    /// The directories of all registries, where they are to be trusted.
+    pub(super) fn host_dirs(&self) -> Vec<(String, PathBuf)> {
+        let Some(root) = self.root_to_read() else {
+            return Vec::new();
+        };
+        let Ok(files) = fs::read_dir(&root) else {
+            return Vec::new();
+        };
+        let names = files.flatten().filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            super::is_plain_host(&name).then(|| (name, file.path()))
+        });
+        names
+            .filter(|(_, path)| matches!(self.trust.directory(path, Links::Refused), Ok(true)))
+            .collect()
+    }
+}
+
+fn judge(kind: &Kind, meta: &fs::Metadata, now: DateTime<Utc>) -> Verdict {
+    let unchanged = since(disk::changed(meta), now);
+    match verdict(kind, since(meta.modified().ok(), now), unchanged) {
+        // A directory is put away by the token that takes its place.
+        _ if meta.is_dir() => Verdict::Keep,
+        verdict => verdict,
+    }
+}
+
+/// How long ago that was; zero for the future and for a time that is not known.
+fn since(time: Option<SystemTime>, now: DateTime<Utc>) -> Duration {
+    time.and_then(|time| SystemTime::from(now).duration_since(time).ok())
+        .unwrap_or_default()
+}
+
+/// A temporary name beside an entry, under which another sweep removes it if we are killed.
+fn away_from(path: &Path) -> Option<PathBuf> {
+    let stem = path.file_stem()?.to_str()?;
+    Some(path.with_file_name(disk::temp_name(stem)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{HOST, at, cache, file_of, token};
+    use super::*;
+    use crate::principal::Name;
+
+    fn age(path: &Path, at: DateTime<Utc>) {
+        let file = fs::File::options().write(true).open(path).expect("there");
+        file.set_modified(at.into()).expect("set");
+    }
+
+    #[test]
+    fn each_kind_has_its_time() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let entry = || Kind::Entry("login".into());
+        for (kind, age, unchanged, expected) in [
+            (entry(), Duration::ZERO, DAY * 2, Verdict::Keep),
+            (entry(), second, second, Verdict::RemoveIfExpired),
+            (entry(), DAY, second, Verdict::RemoveIfExpired),
+            (entry(), DAY + second, second, Verdict::Remove),
+            (Kind::Failure, FAILURE_LIFE, hour, Verdict::Keep),
+            (Kind::Failure, FAILURE_LIFE + second, hour, Verdict::Remove),
+            (Kind::Temp, DAY, TEMP_LIFE, Verdict::Keep),
+            (
+                Kind::Temp,
+                Duration::ZERO,
+                TEMP_LIFE + second,
+                Verdict::Remove,
+            ),
+            (Kind::Lock, DAY, DAY * 2, Verdict::Keep),
+            (Kind::Lock, DAY + second, second, Verdict::RemoveIfFree),
+            (Kind::Other, DAY * 2, DAY * 2, Verdict::Keep),
+        ] {
+            assert_eq!(verdict(&kind, age, unchanged), expected, "{kind:?} {age:?}");
+        }
+    }
+
+    #[test]
+    fn expired_entries_of_any_principal_and_registry_go_when_one_is_written() {
+        let (_dir, cache) = cache();
+        let (a, b, c) = (Name::for_test(1), Name::for_test(2), Name::for_test(3));
+        let other = "public.ecr.aws";
+        let short = token("short", 0, 600);
+        cache.put(HOST, &a, &short, false, at(0)).expect("put");
+        cache.put(other, &b, &short, false, at(0)).expect("put");
+        cache
+            .keep_login(HOST, &short.login, at(600), at(0))
+            .expect("kept");
+        cache
+            .put(HOST, &c, &token("long", 0, 7200), false, at(0))
+            .expect("put");
+        assert!(cache.get(HOST, &a).is_some() && cache.get(other, &b).is_some());
+        let long = token("long", 601, 7200);
+        cache
+            .put(HOST, &Name::for_test(4), &long, false, at(601))
+            .expect("put");
+        assert_eq!(cache.get(HOST, &a), None);
+        assert_eq!(cache.get(other, &b), None);
+        assert_eq!(cache.kept_login(HOST, at(0)), None);
+        assert!(cache.get(HOST, &c).is_some());
+        assert!(cache.get(HOST, &Name::for_test(4)).is_some());
+        let hosts: Vec<_> = cache
+            .host_dirs()
+            .into_iter()
+            .map(|(host, _)| host)
+            .collect();
+        assert_eq!(hosts, [HOST], "an empty directory goes too");
+    }
+
+    #[test]
+    fn an_entry_that_is_valid_stays_whatever_its_files_time_says() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .expect("put");
+        let path = file_of(&cache, &name, "json");
+        age(&path, at(-60));
+        cache.sweep(at(0));
+        assert!(cache.get(HOST, &name).is_some());
+        age(&path, at(-24 * 3600 - 1));
+        cache.sweep(at(0));
+        assert!(!path.exists(), "untouched for more than a day");
+    }
+
+    #[test]
+    fn another_versions_entry_stays_for_a_day() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .expect("put");
+        let path = file_of(&cache, &name, "json");
+        fs::write(&path, r#"{"version":2}"#).expect("written");
+        age(&path, at(-3600));
+        cache.sweep(at(0));
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_killed_processes_left_goes_and_other_peoples_files_stay() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 72_000_000), false, at(0))
+            .expect("put");
+        let entry = file_of(&cache, &name, "json");
+        let dir = entry.parent().expect("a parent");
+        let stem = name.as_str();
+        let ours = [
+            format!("{stem}.lock"),
+            format!("{stem}.failure"),
+            format!(".{stem}.1.2.tmp"),
+            ".login.77.0.tmp".to_owned(),
+        ];
+        let others = ["README", "x.json", "login.txt", ".x.1.2.tmp", "x.lock"];
+        for file in ours.iter().map(String::as_str).chain(others) {
+            fs::write(dir.join(file), "").expect("written");
+            #[cfg(unix)]
+            fs::set_permissions(
+                dir.join(file),
+                std::os::unix::fs::PermissionsExt::from_mode(0o600),
+            )
+            .expect("set");
+        }
+        let written = Utc::now();
+        cache.sweep(written);
+        for file in &ours {
+            assert!(dir.join(file).exists(), "{file} is still young");
+        }
+        cache.sweep(written + chrono::TimeDelta::hours(25));
+        for file in &ours {
+            assert!(!dir.join(file).exists(), "{file}");
+        }
+        for file in others {
+            assert!(dir.join(file).exists(), "{file}");
+        }
+    }
+
+    #[test]
+    fn temporary_files_are_bounded_at_any_time() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .expect("put");
+        let entry = file_of(&cache, &name, "json");
+        for number in 0..100 {
+            let file = format!(".{}.7.{number}.tmp", name.as_str());
+            fs::write(entry.with_file_name(file), "").expect("written");
+        }
+        cache.sweep(Utc::now());
+        let left = fs::read_dir(entry.parent().expect("a parent")).expect("read");
+        assert_eq!(left.count(), TEMPS + 1);
+    }
+
+    #[test]
+    fn a_good_entry_that_comes_in_the_way_is_put_back() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 600), false, at(0))
+            .expect("put");
+        let path = file_of(&cache, &name, "json");
+        assert!(!cache.retire(&path, at(599)));
+        assert!(path.exists());
+        assert!(cache.retire(&path, at(600)));
+        assert!(!path.exists());
+        assert!(!cache.retire(&path, at(600)));
+    }
+
+    #[test]
+    fn sweeping_never_loses_an_entry_that_is_being_renewed() {
+        let (_dir, cache) = cache();
+        let base = cache.base.clone();
+        let name = Name::for_test(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let sweeper = Cache::open(base.clone(), crate::log::Log::off());
+                for _ in 0..300 {
+                    sweeper.sweep(at(1000));
+                }
+            });
+            for _ in 0..100 {
+                let old = token("old", 0, 600);
+                cache.store(HOST, &name, &old).expect("put");
+                let new = token("new", 0, 7200);
+                cache.store(HOST, &name, &new).expect("put");
+            }
+        });
+        let left = cache.get(HOST, &name).expect("the last one");
+        assert_eq!(left.login.password.expose(), "new");
+    }
+
+    #[test]
+    fn ten_thousand_entries_are_swept_quickly() {
+        let (_dir, cache) = cache();
+        let name = Name::for_test(1);
+        cache
+            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .expect("put");
+        let entry = file_of(&cache, &name, "json");
+        for number in 0..10_000 {
+            let file = format!("{}.json", Name::for_test(number).as_str());
+            let path = entry.with_file_name(file);
+            fs::write(&path, "").expect("written");
+            age(&path, at(7200));
+        }
+        let started = std::time::Instant::now();
+        cache.sweep(at(0));
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+    }
+}
