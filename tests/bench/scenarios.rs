@@ -12,6 +12,7 @@ use crate::{Options, Result};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const GO: &str = "/usr/bin/docker-credential-ecr-login";
+const LIST: &str = "list of 1,000";
 const TRUE: &str = "/bin/true";
 
 /// What a row may cost; what is none is not judged.
@@ -127,6 +128,11 @@ impl<'a> Bench<'a> {
         })
     }
 
+    fn wanted(&self, title: &str) -> bool {
+        let only = self.options.only.as_deref();
+        only.is_none_or(|only| title.contains(only))
+    }
+
     fn programs(&self) -> impl Iterator<Item = (&str, &Path)> {
         let ours = self.options.ours.iter().map(|(n, p)| (n.as_str(), &**p));
         ours.chain(self.go.as_deref().map(|path| ("Go 0.6.0", path)))
@@ -236,15 +242,18 @@ impl<'a> Bench<'a> {
         };
         let mut cases = Vec::new();
         for n in [1, 100, 1000, 10_000] {
+            let title = format!("warm get: {n} cached registries");
+            if !self.wanted(&title) && !(n == 1000 && self.wanted(LIST)) {
+                continue;
+            }
             let home = self.home(&format!("many-{n}"), Source::Environment)?;
             self.fill(program, &home, n)?;
             for program in self.ours() {
-                let title = format!("warm get: {n} cached registries");
                 let mut case = self.case(&title, program, "get", &home);
                 case.limits = WARM;
                 cases.push(case);
                 if n == 1000 {
-                    let mut case = self.case("list of 1,000", program, "list", &home);
+                    let mut case = self.case(LIST, program, "list", &home);
                     case.limits = Limits {
                         milliseconds: Some(20.0),
                         calls: Some(0),
@@ -366,9 +375,7 @@ impl<'a> Bench<'a> {
 
     /// Runs the cases in turns, then counts what one run of each does.
     fn measure(&self, mut cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>> {
-        if let Some(only) = &self.options.only {
-            cases.retain(|case| case.title.contains(only.as_str()));
-        }
+        cases.retain(|case| self.wanted(&case.title));
         let baseline = self.surroundings.scratch.join("nothing");
         let baseline = Run {
             program: TRUE.into(),
