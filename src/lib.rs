@@ -5,9 +5,12 @@
 #![warn(missing_docs)]
 
 pub mod cache;
+pub mod ecr;
 pub mod env;
 pub mod log;
 pub mod principal;
+pub mod profile;
+pub mod proxy;
 pub mod registry;
 pub mod secret;
 pub mod settings;

@@ -21,6 +21,11 @@ impl<'a> Log<'a> {
         Self(Some(write))
     }
 
+    /// Whether lines go anywhere, for what is dear to compose.
+    pub fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Logs one line; never pass a secret.
     pub fn debug(&self, line: fmt::Arguments<'_>) {
         if let Some(write) = self.0 {

@@ -7,9 +7,23 @@
 //! can say who it is. The rule: a cached token is served only when local facts prove that the same
 //! principal would be asked again. `ecr.rs` executes the plan and nothing else.
 
+mod chain;
+#[cfg(test)]
+mod differential;
+mod error;
+mod facts;
+mod name;
+mod settings;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
+use crate::registry::Registry;
 use crate::secret::Secret;
+
+pub use error::Error;
+pub use facts::Facts;
 
 /// One source of AWS credentials, the roles assumed from it, and the endpoint that is asked.
 #[derive(Debug, Clone)]
@@ -28,7 +42,27 @@ pub struct Plan {
     pub identity: Identity,
 }
 
-/// A service endpoint. `url` decides alone: with it FIPS and dual-stack are false.
+impl Plan {
+    /// Whether the source is a program, which may ask a person something.
+    pub fn asks_a_process(&self) -> bool {
+        matches!(self.source, Source::Process { .. })
+    }
+
+    /// What kind of source it is, in words for messages.
+    pub fn source_kind(&self) -> &'static str {
+        self.source.kind()
+    }
+
+    /// The name of the cache entry, once an ambient source has said whose keys it gives. The same
+    /// registry has to be passed that the plan was made for.
+    pub fn ambient_name(&self, registry: &Registry, access_key_id: &str) -> Name {
+        let who = name::Who::Key(access_key_id);
+        name::name(registry, &self.api, &self.source, &self.roles, who)
+    }
+}
+
+/// A service endpoint. `url` decides alone, whatever FIPS and dual-stack say. For ECR it is always
+/// there; the two flags are then false if the user set it, and else say how it was worked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The region that requests are signed for.
@@ -110,6 +144,21 @@ pub enum Source {
         /// Whether the endpoint mode is IPv6.
         ipv6: bool,
     },
+}
+
+impl Source {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Environment(_) => "environment variables",
+            Self::Static { .. } => "keys in a profile",
+            Self::Process { .. } => "credential_process",
+            Self::Sso(_) => "SSO",
+            Self::Login(_) => "aws login",
+            Self::WebIdentity(_) => "web identity",
+            Self::Container { .. } => "container credentials",
+            Self::InstanceMetadata { .. } => "instance metadata",
+        }
+    }
 }
 
 /// A profile of IAM Identity Center.

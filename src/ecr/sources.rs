@@ -1,0 +1,376 @@
+//! One provider per source: the one that the plan names is asked, and no other.
+//!
+//! The SDK's default chain falls through to the next source, in the end to instance metadata,
+//! when one is missing or incomplete. Nothing here falls through.
+
+use std::time::{Duration, SystemTime};
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::imds;
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::login::LoginCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::sso::SsoTokenProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::token::ProvideToken;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_types::region::Region;
+
+use super::error::{Error, Facts, Step, classify};
+use super::http::Redirecting;
+use super::process;
+use super::{Asking, facts};
+use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
+use crate::secret::Secret;
+
+/// Instance metadata is next door or nowhere.
+const METADATA_LIMIT: Duration = Duration::from_secs(4);
+
+/// For one address of instance metadata to accept the connection, and to reply.
+const METADATA_STEP: Duration = Duration::from_secs(1);
+
+/// No web identity token is longer.
+const MAX_WEB_TOKEN: u64 = 1 << 20;
+
+impl Asking<'_> {
+    /// The source's credentials.
+    pub(super) async fn source(&mut self, source: &Source) -> Result<Credentials, Error> {
+        self.client.begin_step();
+        match source {
+            Source::Environment(keys) => Ok(fixed(keys)),
+            Source::Static { keys, .. } => Ok(fixed(keys)),
+            Source::Process { profile, command } => {
+                process::run(command).await.map_err(|what| Error::Process {
+                    profile: profile.clone(),
+                    what,
+                })
+            }
+            Source::Sso(sso) => self.sso(sso).await,
+            Source::Login(login) => self.login(login).await,
+            Source::WebIdentity(web) => self.web_identity(web).await,
+            Source::Container { .. } => self.container().await,
+            Source::InstanceMetadata { endpoint, ipv6 } => {
+                self.metadata(endpoint.as_deref(), *ipv6).await
+            }
+        }
+    }
+
+    /// The role's credentials, asked for with `credentials`, which belong to `by`.
+    pub(super) async fn assume(
+        &mut self,
+        role: &Role,
+        credentials: Credentials,
+        by: &str,
+    ) -> Result<Credentials, Error> {
+        self.client.begin_step();
+        let config = self.sdk_config(&role.sts, Some(credentials));
+        let reply = aws_sdk_sts::Client::new(&config)
+            .assume_role()
+            .role_arn(&role.role_arn)
+            .role_session_name(session_name(role.session_name.as_deref()))
+            .set_external_id(role.external_id.clone())
+            .send()
+            .await;
+        let step = Step::Role {
+            role_arn: &role.role_arn,
+            by,
+        };
+        match reply {
+            Ok(reply) => self.of_sts(reply.credentials),
+            Err(error) => Err(classify(step, facts(&error, &self.client, &self.secrets))),
+        }
+    }
+
+    async fn web_identity(&mut self, web: &WebIdentity) -> Result<Credentials, Error> {
+        let token = match &web.token {
+            WebToken::Inline(token) => token.clone(),
+            WebToken::File(path) => read_token(path)?,
+        };
+        self.secrets.push(token.clone());
+        let config = self.sdk_config(&web.sts, None);
+        let reply = aws_sdk_sts::Client::new(&config)
+            .assume_role_with_web_identity()
+            .role_arn(&web.role_arn)
+            .role_session_name(session_name(web.session_name.as_deref()))
+            .web_identity_token(token.expose())
+            .send()
+            .await;
+        let step = Step::WebIdentity {
+            role_arn: &web.role_arn,
+        };
+        match reply {
+            Ok(reply) => self.of_sts(reply.credentials),
+            Err(error) => Err(classify(step, facts(&error, &self.client, &self.secrets))),
+        }
+    }
+
+    fn of_sts(
+        &mut self,
+        credentials: Option<aws_sdk_sts::types::Credentials>,
+    ) -> Result<Credentials, Error> {
+        let credentials = credentials
+            .filter(|c| !c.access_key_id.is_empty() && !c.secret_access_key.is_empty())
+            .ok_or_else(|| Error::Unexpected {
+                from: "STS".to_owned(),
+                what: "it holds no credentials".to_owned(),
+            })?;
+        Ok(Credentials::new(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            Some(credentials.session_token),
+            SystemTime::try_from(credentials.expiration).ok(),
+            "sts",
+        ))
+    }
+
+    async fn sso(&mut self, sso: &Sso) -> Result<Credentials, Error> {
+        let expired = || Error::SsoExpired {
+            profile: sso.profile.clone(),
+        };
+        let provider = SsoTokenProvider::builder()
+            .configure(&self.sdk_config(&sso.oidc, None))
+            .region(Region::new(sso.oidc.region.clone()))
+            .session_name(sso.session.as_ref().unwrap_or(&sso.start_url))
+            .start_url(&sso.start_url)
+            .build()
+            .await;
+        let token = provider.provide_token().await.map_err(|error| {
+            let chain = chain(&error);
+            self.log.debug(format_args!("no SSO token: {chain}"));
+            expired()
+        })?;
+        self.secrets.push(Secret::from(token.token()));
+        self.client.begin_step();
+        let reply = aws_sdk_sso::Client::new(&self.sdk_config(&sso.portal, None))
+            .get_role_credentials()
+            .account_id(&sso.account_id)
+            .role_name(&sso.role_name)
+            .access_token(token.token())
+            .send()
+            .await;
+        let step = Step::Sso {
+            profile: &sso.profile,
+            account_id: &sso.account_id,
+            role_name: &sso.role_name,
+        };
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => {
+                return Err(classify(step, facts(&error, &self.client, &self.secrets)));
+            }
+        };
+        let nothing = || Error::Unexpected {
+            from: "IAM Identity Center".to_owned(),
+            what: "it holds no credentials".to_owned(),
+        };
+        let given = reply.role_credentials.ok_or_else(nothing)?;
+        let (Some(id), Some(secret)) = (given.access_key_id, given.secret_access_key) else {
+            return Err(nothing());
+        };
+        let milliseconds = u64::try_from(given.expiration).unwrap_or_default();
+        let expiry = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds));
+        Ok(Credentials::new(
+            id,
+            secret,
+            given.session_token,
+            expiry,
+            "sso",
+        ))
+    }
+
+    async fn login(&mut self, login: &ConsoleLogin) -> Result<Credentials, Error> {
+        let mut config = self
+            .provider_config()
+            .with_region(Some(Region::new(login.signin.region.clone())))
+            .with_use_fips(Some(login.signin.fips))
+            .with_use_dual_stack(Some(login.signin.dual_stack));
+        if let Some(base) = &login.signin.url {
+            config = config.with_http_client(Redirecting {
+                client: self.client.clone(),
+                base: base.clone(),
+            });
+        }
+        let provider = LoginCredentialsProvider::builder(&login.session_arn)
+            .configure(&config)
+            .build();
+        let step = Step::Login {
+            profile: &login.profile,
+        };
+        let given = provider.provide_credentials().await;
+        given.map_err(|error| match self.client.outcome() {
+            // Nobody was asked: the login's file is missing, malformed or too old.
+            None => {
+                let chain = chain(&error);
+                self.log.debug(format_args!("no login token: {chain}"));
+                Error::LoginExpired {
+                    profile: login.profile.clone(),
+                }
+            }
+            Some(_) => classify(step, self.provider_facts(&error)),
+        })
+    }
+
+    async fn container(&mut self) -> Result<Credentials, Error> {
+        if let Some(token) = self.env.raw("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
+            self.secrets.push(Secret::new(token));
+        }
+        let provider = EcsCredentialsProvider::builder()
+            .configure(&self.provider_config())
+            .build();
+        let given = provider.provide_credentials().await;
+        given.map_err(|error| {
+            let mut facts = self.provider_facts(&error);
+            // The SDK's words quote the URI, whose query may be a secret.
+            let text = chain(&error);
+            let what = if text.contains("auth token") {
+                "the authorization token has characters that a header cannot carry"
+            } else if text.contains("allowed IP") {
+                "an http URI must lead to loopback or to the address of ECS or EKS"
+            } else if text.contains("DNS") {
+                "the host in the URI does not resolve"
+            } else if text.contains("URI") {
+                "the URI in AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI is malformed"
+            } else if text.contains("os error") {
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE cannot be read"
+            } else {
+                "no credentials"
+            };
+            facts.message = Some(what.to_owned());
+            classify(Step::Container, facts)
+        })
+    }
+
+    async fn metadata(&mut self, endpoint: Option<&str>, ipv6: bool) -> Result<Credentials, Error> {
+        let off = self.env.var("AWS_EC2_METADATA_DISABLED");
+        if off.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            return Err(Error::NoCredentials {
+                why:
+                    "no source is set, and AWS_EC2_METADATA_DISABLED switches instance metadata off"
+                        .to_owned(),
+            });
+        }
+        // Always an explicit one: else the SDK would read the config files to find it.
+        let endpoint = match (endpoint, ipv6) {
+            (Some(endpoint), _) => endpoint,
+            (None, true) => "http://[fd00:ec2::254]",
+            (None, false) => "http://169.254.169.254",
+        };
+        let config = self.provider_config();
+        let client = imds::Client::builder()
+            .configure(&config)
+            .max_attempts(3)
+            .connect_timeout(METADATA_STEP)
+            .read_timeout(METADATA_STEP)
+            .operation_attempt_timeout(METADATA_STEP)
+            .operation_timeout(2 * METADATA_STEP)
+            .endpoint(endpoint)
+            .map_err(|_| Error::NoCredentials {
+                why: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a URL".to_owned(),
+            })?
+            .build();
+        let provider = ImdsCredentialsProvider::builder()
+            .configure(&config)
+            .imds_client(client)
+            .build();
+        match tokio::time::timeout(METADATA_LIMIT, provider.provide_credentials()).await {
+            Ok(Ok(credentials)) => Ok(credentials),
+            Ok(Err(error)) => {
+                let mut facts = self.provider_facts(&error);
+                facts.message = Some("instance metadata gave no credentials".to_owned());
+                Err(classify(Step::Metadata, facts))
+            }
+            Err(_) => Err(classify(
+                Step::Metadata,
+                Facts {
+                    outcome: self.client.outcome(),
+                    timed_out: true,
+                    ..Facts::default()
+                },
+            )),
+        }
+    }
+
+    fn provider_config(&self) -> ProviderConfig {
+        ProviderConfig::empty()
+            .with_http_client(self.client.clone())
+            .with_sleep_impl(TokioSleep::new())
+            .with_retry_config(self.retry_config())
+            .with_timeout_config(self.timeout_config())
+            .with_behavior_version(Some(aws_config::BehaviorVersion::latest()))
+    }
+
+    fn provider_facts(&self, error: &CredentialsError) -> Facts {
+        let text = chain(error);
+        self.log.debug(format_args!(
+            "the provider says: {}",
+            super::error::redacted(&without_queries(&text), &self.secrets)
+        ));
+        Facts {
+            outcome: self.client.outcome(),
+            timed_out: matches!(error, CredentialsError::ProviderTimedOut(_)),
+            ..Facts::default()
+        }
+    }
+}
+
+fn fixed(keys: &Keys) -> Credentials {
+    Credentials::new(
+        &keys.access_key_id,
+        keys.secret_access_key.expose(),
+        keys.session_token.as_ref().map(|t| t.expose().to_owned()),
+        None,
+        "plan",
+    )
+}
+
+/// The name that CloudTrail shows where none is set.
+fn session_name(set: Option<&str>) -> String {
+    match set {
+        Some(name) => name.to_owned(),
+        None => {
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            let millis = now.unwrap_or_default().as_millis();
+            format!("{}-{millis}", env!("CARGO_PKG_NAME"))
+        }
+    }
+}
+
+fn read_token(path: &std::path::Path) -> Result<Secret, Error> {
+    use std::io::Read;
+    let mut text = String::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_WEB_TOKEN).read_to_string(&mut text));
+    let text = Secret::new(text);
+    match read {
+        Err(error) => Err(Error::WebToken {
+            what: format!("in {} cannot be read: {error}", path.display()),
+        }),
+        Ok(_) if text.expose().trim().is_empty() => Err(Error::WebToken {
+            what: format!("in {} is empty", path.display()),
+        }),
+        Ok(_) => Ok(Secret::from(text.expose().trim())),
+    }
+}
+
+/// An error and all that caused it, in one text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+/// What follows a question mark is left out up to the next space.
+fn without_queries(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.split_once('?') {
+        Some((before, _)) if word.contains('/') => before,
+        _ => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,269 @@
+//! Which certificate authorities are trusted, read in one pass and only when TLS is spoken.
+//!
+//! A bundle that somebody named replaces the system's store, and must be good as a whole, as the
+//! AWS CLI has it. Of the system's own store, what cannot be parsed is left out. The one bundle
+//! file of a distribution is preferred to its directory of 145 files.
+
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::env::Env;
+use crate::principal::CaBundle;
+
+/// No bundle of certificates is larger.
+const MAX_BUNDLE: u64 = 16 << 20;
+
+/// What was named, where it was named, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// The variable or key that names the file or directory; none for the system's store.
+    pub setting: Option<String>,
+    pub what: String,
+}
+
+/// Where the authorities come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// A file that must be good.
+    Bundle(CaBundle),
+    /// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    Named {
+        file: Option<PathBuf>,
+        dirs: Option<PathBuf>,
+    },
+    /// What the system trusts.
+    System,
+}
+
+impl Trust {
+    pub(super) fn of(env: &Env, bundle: Option<&CaBundle>) -> Self {
+        if let Some(bundle) = bundle {
+            return Self::Bundle(bundle.clone());
+        }
+        let (file, dirs) = (env.path("SSL_CERT_FILE"), env.path("SSL_CERT_DIR"));
+        if file.is_none() && dirs.is_none() {
+            Self::System
+        } else {
+            Self::Named { file, dirs }
+        }
+    }
+
+    /// For the debug log.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Bundle(bundle) => format!("{} {}", bundle.setting, bundle.path.display()),
+            Self::Named { file, dirs } => [("SSL_CERT_FILE", file), ("SSL_CERT_DIR", dirs)]
+                .into_iter()
+                .filter_map(|(name, path)| Some(format!("{name} {}", path.as_ref()?.display())))
+                .collect::<Vec<_>>()
+                .join(", "),
+            Self::System => "the system's store".to_owned(),
+        }
+    }
+
+    /// Reads them.
+    pub(super) fn load(&self) -> Result<RootCertStore, Error> {
+        let mut roots = RootCertStore::empty();
+        match self {
+            Self::Bundle(bundle) => {
+                add_file(&mut roots, &bundle.path).map_err(|what| Error {
+                    setting: Some(bundle.setting.clone()),
+                    what,
+                })?;
+            }
+            Self::Named { file, dirs } => {
+                let error = |setting: &str, what| Error {
+                    setting: Some(setting.to_owned()),
+                    what,
+                };
+                if let Some(file) = file {
+                    add_file(&mut roots, file).map_err(|what| error("SSL_CERT_FILE", what))?;
+                }
+                if let Some(dirs) = dirs {
+                    let before = roots.len();
+                    for dir in std::env::split_paths(dirs) {
+                        add_dir(&mut roots, &dir);
+                    }
+                    if roots.len() == before {
+                        let what = format!("no certificate is found in {}", dirs.display());
+                        return Err(error("SSL_CERT_DIR", what));
+                    }
+                }
+            }
+            Self::System => add_system(&mut roots),
+        }
+        if roots.is_empty() {
+            return Err(Error {
+                setting: None,
+                what: "the system has no certificate authorities".to_owned(),
+            });
+        }
+        Ok(roots)
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(std::io::Error::other("it is not a file"));
+    }
+    file.take(MAX_BUNDLE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Every certificate of a file, all of which must be good.
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let pem = read(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        count += 1;
+        certificate
+            .ok()
+            .and_then(|der| roots.add(der).ok())
+            .ok_or_else(|| format!("certificate {count} in {shown} is malformed"))?;
+    }
+    if count == 0 {
+        return Err(format!("{shown} holds no certificate in PEM form"));
+    }
+    Ok(())
+}
+
+/// The good certificates of a file.
+fn add_what_parses(roots: &mut RootCertStore, path: &Path) {
+    if let Ok(pem) = read(path) {
+        roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+    }
+}
+
+fn add_dir(roots: &mut RootCertStore, dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    // OpenSSL's hashed names are links to files of the same directory, under their own names.
+    let is_alias = |path: &PathBuf| {
+        std::fs::read_link(path)
+            .is_ok_and(|target| target.parent().is_none_or(|p| p.as_os_str().is_empty()))
+    };
+    for path in paths.iter().filter(|path| !is_alias(path)) {
+        add_what_parses(roots, path);
+    }
+}
+
+#[cfg(not(any(windows, target_os = "macos")))]
+fn add_system(roots: &mut RootCertStore) {
+    /// Debian and Alpine, Fedora, openSUSE, then others: as Go and OpenSSL look for them.
+    const FILES: &[&str] = &[
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/ca-bundle.pem",
+        "/etc/pki/tls/cacert.pem",
+        "/etc/ssl/cert.pem",
+        "/usr/local/etc/ssl/cert.pem",
+        "/usr/local/share/certs/ca-root-nss.crt",
+        "/etc/openssl/certs/ca-certificates.crt",
+    ];
+    const DIRS: &[&str] = &["/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/openssl/certs"];
+    for file in FILES {
+        add_what_parses(roots, Path::new(file));
+        if !roots.is_empty() {
+            return;
+        }
+    }
+    for dir in DIRS {
+        add_dir(roots, Path::new(dir));
+    }
+}
+
+#[cfg(any(windows, target_os = "macos"))]
+fn add_system(roots: &mut RootCertStore) {
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A self-signed certificate, made with `openssl req -x509 -newkey ec` for these tests.
+    const PEM: &str = include_str!("test-ca.pem");
+
+    fn dir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("ecr-trust-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("temporary directory");
+        dir
+    }
+
+    fn bundle(path: &Path) -> Trust {
+        let bundle = CaBundle {
+            setting: "AWS_CA_BUNDLE".into(),
+            path: path.to_owned(),
+        };
+        Trust::of(&Env::of([("SSL_CERT_FILE", "/nowhere")]), Some(&bundle))
+    }
+
+    #[test]
+    fn a_bundle_that_is_not_good_as_a_whole_is_an_error() {
+        let dir = dir("bundle");
+        let bad_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        #[rustfmt::skip]
+        let cases: &[(&str, &[u8], Option<&str>)] = &[
+            ("good", PEM.as_bytes(), None),
+            ("two", &[PEM.as_bytes(), b"# comment\n", PEM.as_bytes()].concat(), None),
+            ("empty", b"", Some("holds no certificate in PEM form")),
+            ("junk", &[0, 255, 10, 13, 45, 45, 45], Some("holds no certificate in PEM form")),
+            ("key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", Some("holds no certificate in PEM form")),
+            ("bad-der", &[PEM.as_bytes(), bad_der.as_bytes()].concat(), Some("certificate 2 in")),
+            ("cut", &PEM.as_bytes()[..PEM.len() / 2], Some("")),
+        ];
+        for (name, contents, expected) in cases {
+            let path = dir.join(name);
+            std::fs::write(&path, contents).expect("writable");
+            match (bundle(&path).load(), expected) {
+                (Ok(roots), None) => assert!(!roots.is_empty(), "{name}"),
+                (Err(error), Some(text)) => {
+                    assert_eq!(error.setting.as_deref(), Some("AWS_CA_BUNDLE"), "{name}");
+                    assert!(error.what.contains(text), "{name}: {}", error.what);
+                    assert!(error.what.contains(name), "{name}: {}", error.what);
+                }
+                (found, _) => panic!("{name}: {found:?}"),
+            }
+        }
+        for path in [dir.join("missing"), dir.clone()] {
+            let error = bundle(&path).load().expect_err("no file");
+            assert!(error.what.contains("cannot be read"), "{}", error.what);
+        }
+        std::fs::remove_dir_all(dir).expect("ours");
+    }
+
+    #[test]
+    fn ssl_cert_file_and_dir_replace_the_systems_store() {
+        let dir = dir("named");
+        std::fs::write(dir.join("ca.pem"), PEM).expect("writable");
+        std::fs::write(dir.join("README"), "not a certificate").expect("writable");
+        let path = dir.display().to_string();
+        let load = |name: &str, value: String| {
+            Trust::of(&Env::of([(name.to_owned(), value)]), None)
+                .load()
+                .map(|roots| roots.len())
+                .map_err(|error| error.setting)
+        };
+        assert_eq!(load("SSL_CERT_FILE", format!("{path}/ca.pem")), Ok(1));
+        assert_eq!(load("SSL_CERT_DIR", path.clone()), Ok(1));
+        for (name, value) in [
+            ("SSL_CERT_FILE", format!("{path}/missing")),
+            ("SSL_CERT_FILE", format!("{path}/README")),
+            ("SSL_CERT_DIR", format!("{path}/missing")),
+        ] {
+            assert_eq!(load(name, value), Err(Some(name.to_owned())));
+        }
+        std::fs::remove_dir_all(dir).expect("ours");
+    }
+}

@@ -1,0 +1,306 @@
+//! Looks at variables and files once, and makes plans from what it saw.
+//!
+//! The order is the SDK's: environment keys, profile, web identity, container, instance metadata.
+//! Environment keys win even where the files are malformed; settings in them then count as not
+//! set, as in the SDK.
+
+use super::chain::{self, Found};
+use super::name::{Subject, Who, name};
+use super::settings::{Api, Settings};
+use super::{Endpoint, Error, Identity, Network, Plan, Role, Source, WebIdentity, WebToken};
+use crate::env::Env;
+use crate::log::Log;
+use crate::profile::{Config, Paths};
+use crate::registry::{Partition, Registry, Service};
+
+/// Everything local that decides who asks, whatever the registry.
+#[derive(Debug)]
+pub struct Facts {
+    chosen: Result<Found, Error>,
+    /// The selected profile, if the source is in it.
+    profile: Option<String>,
+    ecr: Result<Option<String>, Error>,
+    ecr_public: Result<Option<String>, Error>,
+    fips: bool,
+    dual_stack: bool,
+    regions: Vec<String>,
+    network: Network,
+    looked: Looked,
+}
+
+/// For messages only.
+#[derive(Debug)]
+struct Looked {
+    key_id_set: bool,
+    selected: String,
+    profile_exists: bool,
+    paths: Paths,
+    token_file_set: bool,
+    metadata_disabled: bool,
+}
+
+impl Facts {
+    /// Reads variables and files. What is wrong with them is said by [`Facts::plan`].
+    pub fn load(env: &Env, log: Log<'_>) -> Self {
+        let paths = Paths::find(env);
+        let config = Config::load(&paths).map_err(Error::File);
+        Self::of(env, config, paths, log)
+    }
+
+    pub(super) fn of(env: &Env, config: Result<Config, Error>, paths: Paths, log: Log<'_>) -> Self {
+        let selected = env.var("AWS_PROFILE");
+        let selected = selected.unwrap_or_else(|| "default".to_owned());
+        let section = match &config {
+            Ok(config) => config.profile(&selected),
+            Err(e) => {
+                log.debug(format_args!("AWS config files count as empty: {e}"));
+                None
+            }
+        };
+        let settings = Settings::new(env, config.as_ref().ok(), section.as_ref());
+        let profile_exists = section.is_some();
+
+        let mut profile = None;
+        let chosen = match chain::environment(&settings) {
+            Some(source) => Ok(Some(source.into())),
+            None => match (&config, &section) {
+                (Err(e), _) => Err(e.clone()),
+                (Ok(_), None) if selected != "default" => Err(Error::UnknownProfile {
+                    profile: selected.clone(),
+                    named_by: "AWS_PROFILE".to_owned(),
+                }),
+                (Ok(_), None) => after_profile(&settings),
+                (Ok(config), Some(section)) => match chain::resolve(&settings, config, section) {
+                    Ok(None) => after_profile(&settings),
+                    found => {
+                        profile = Some(selected.clone());
+                        found
+                    }
+                },
+            },
+        };
+        let looked = Looked {
+            key_id_set: env.var("AWS_ACCESS_KEY_ID").is_some(),
+            selected,
+            profile_exists,
+            paths,
+            token_file_set: env.var("AWS_WEB_IDENTITY_TOKEN_FILE").is_some(),
+            metadata_disabled: chain::metadata_disabled(&settings),
+        };
+        let chosen = chosen.and_then(|found| {
+            found.ok_or_else(|| Error::NoCredentials {
+                looked_at: looked.list(),
+            })
+        });
+        match &chosen {
+            Ok(found) => log.debug(format_args!(
+                "credentials: {}, profile {profile:?}, then {} role(s)",
+                found.source.kind(),
+                found.roles.len()
+            )),
+            Err(e) => log.debug(format_args!("credentials: {e}")),
+        }
+        Self {
+            chosen,
+            profile,
+            ecr: settings.endpoint_override(Api::Ecr),
+            ecr_public: settings.endpoint_override(Api::EcrPublic),
+            fips: settings.fips,
+            dual_stack: settings.dual_stack,
+            regions: settings.regions(),
+            network: settings.network(),
+            looked,
+        }
+    }
+
+    /// Who asks for this registry's token, and where. Reads nothing.
+    pub fn plan(&self, registry: &Registry) -> Result<Plan, Error> {
+        let found = self.chosen.as_ref().map_err(Error::clone)?;
+        let api = self.api(registry)?;
+        let region = self.region_of_partition(registry);
+        let mut source = found.source.clone();
+        match &mut source {
+            Source::WebIdentity(web) => {
+                check_arn(&web.role_arn, "role", registry)?;
+                region.clone_into(&mut web.sts.region);
+            }
+            Source::Login(login) => {
+                check_arn(&login.session_arn, "login session", registry)?;
+                region.clone_into(&mut login.signin.region);
+            }
+            Source::Sso(sso) => {
+                let partition = Partition::of_region(&sso.portal.region);
+                let words = || format!("sso_region {}", sso.portal.region);
+                check(partition, words, registry)?;
+            }
+            _ => {}
+        }
+        let mut roles = found.roles.clone();
+        for role in &mut roles {
+            check_arn(&role.role_arn, "role", registry)?;
+            region.clone_into(&mut role.sts.region);
+        }
+        let identity = identity(registry, &api, &source, &roles, found.subject.as_ref());
+        Ok(Plan {
+            source,
+            roles,
+            api,
+            profile: self.profile.clone(),
+            network: self.network.clone(),
+            identity,
+        })
+    }
+
+    /// The sources of credentials in the order in which they are asked, and what each said: for
+    /// messages.
+    pub fn sources_looked_at(&self) -> Vec<String> {
+        self.looked.list()
+    }
+
+    fn api(&self, registry: &Registry) -> Result<Endpoint, Error> {
+        let set = match registry.service() {
+            Service::Ecr => &self.ecr,
+            Service::EcrPublic => &self.ecr_public,
+        };
+        let set = set.as_ref().map_err(Error::clone)?;
+        let free = set.is_none();
+        let fips = free && (registry.fips() || self.fips);
+        let dual_stack = free && (registry.dual_stack() || self.dual_stack);
+        let region = registry.region();
+        let url = set.clone().unwrap_or_else(|| {
+            let service = registry.service();
+            service.api_url(region, registry.partition(), fips, dual_stack)
+        });
+        Ok(Endpoint {
+            region: region.to_owned(),
+            url: Some(url),
+            fips,
+            dual_stack,
+        })
+    }
+
+    /// The region in which STS and the sign-in service are asked: the first that is set and lies
+    /// in the registry's partition, which is that of the role as well, else the registry's own.
+    fn region_of_partition<'a>(&'a self, registry: &'a Registry) -> &'a str {
+        let mut set = self.regions.iter();
+        let set = set.find(|region| Partition::of_region(region) == registry.partition());
+        set.map_or(registry.region(), String::as_str)
+    }
+}
+
+/// The sources behind the profile.
+fn after_profile(settings: &Settings<'_>) -> Result<Option<Found>, Error> {
+    let env = settings.env;
+    let file = env.var("AWS_WEB_IDENTITY_TOKEN_FILE");
+    if let (Some(file), Some(role_arn)) = (file, env.var("AWS_ROLE_ARN")) {
+        let web = WebIdentity {
+            profile: None,
+            role_arn,
+            session_name: env.var("AWS_ROLE_SESSION_NAME"),
+            token: WebToken::File(file.into()),
+            sts: settings.endpoint(Api::Sts, "")?,
+        };
+        return chain::web_identity(web, || "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned()).map(Some);
+    }
+    let source = chain::container(settings).or_else(|| chain::instance_metadata(settings));
+    Ok(source.map(Found::from))
+}
+
+fn check_arn(arn: &str, what: &str, registry: &Registry) -> Result<(), Error> {
+    match Partition::of_arn(arn) {
+        Some(partition) => check(partition, || format!("{what} {arn}"), registry),
+        // STS knows better than this table.
+        None => Ok(()),
+    }
+}
+
+fn check(
+    partition: &'static Partition,
+    credentials: impl Fn() -> String,
+    registry: &Registry,
+) -> Result<(), Error> {
+    if partition == registry.partition() {
+        return Ok(());
+    }
+    Err(Error::PartitionMismatch {
+        credentials: credentials(),
+        partition: partition.id,
+        registry: registry.host().to_owned(),
+        registry_partition: registry.partition().id,
+    })
+}
+
+fn identity(
+    registry: &Registry,
+    api: &Endpoint,
+    source: &Source,
+    roles: &[Role],
+    subject: Option<&Subject>,
+) -> Identity {
+    let ambient = match source {
+        Source::Process { .. } | Source::InstanceMetadata { .. } => true,
+        Source::Container { uri } => !is_task_uri(uri),
+        _ => false,
+    };
+    if ambient {
+        return Identity::Ambient;
+    }
+    let who = Who::Settings(subject);
+    Identity::Pinned(name(registry, api, source, roles, who))
+}
+
+/// `/v2/credentials/<uuid>`: one per ECS task, and so per role. A fixed path may lead to any role.
+fn is_task_uri(uri: &str) -> bool {
+    let Some(id) = uri.strip_prefix("/v2/credentials/") else {
+        return false;
+    };
+    let dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
+    id.len() == 36
+        && id
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| match dash(index) {
+                true => byte == b'-',
+                false => byte.is_ascii_hexdigit(),
+            })
+}
+
+impl Looked {
+    fn list(&self) -> Vec<String> {
+        let keys = match self.key_id_set {
+            true => "the environment (AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY)",
+            false => "the environment (no AWS_ACCESS_KEY_ID)",
+        };
+        let path = |path: &Option<std::path::PathBuf>, name: &str| match path {
+            Some(path) => path.display().to_string(),
+            None => name.to_owned(),
+        };
+        let files = format!(
+            "{} and {}",
+            path(&self.paths.config, "~/.aws/config"),
+            path(&self.paths.credentials, "~/.aws/credentials"),
+        );
+        let profile = match self.profile_exists {
+            true => format!(
+                "profile {:?} in {files} (no credentials in it)",
+                self.selected
+            ),
+            false => format!("profile {:?} in {files} (no such profile)", self.selected),
+        };
+        let web = match self.token_file_set {
+            true => "web identity (AWS_WEB_IDENTITY_TOKEN_FILE without AWS_ROLE_ARN)",
+            false => "web identity (no AWS_WEB_IDENTITY_TOKEN_FILE)",
+        };
+        let metadata = match self.metadata_disabled {
+            true => "instance metadata (AWS_EC2_METADATA_DISABLED is true)",
+            false => "instance metadata",
+        };
+        vec![
+            keys.to_owned(),
+            profile,
+            web.to_owned(),
+            "container credentials (no AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)".to_owned(),
+            metadata.to_owned(),
+        ]
+    }
+}

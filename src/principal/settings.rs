@@ -1,0 +1,205 @@
+//! Settings that decide no identity by themselves: endpoints, regions, the connection. Variables
+//! come before the selected profile.
+
+use std::path::Path;
+
+use super::{CaBundle, Endpoint, Error, Network};
+use crate::env::Env;
+use crate::profile::{Config, Section};
+
+/// A service whose endpoint can be set.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Api {
+    Ecr,
+    EcrPublic,
+    Sts,
+    Sso,
+    SsoOidc,
+    Signin,
+}
+
+impl Api {
+    /// What its variable ends in, and its names in a `services` section: the second is the one
+    /// that the SDK for Rust looks for, where the reference guide has an underscore.
+    fn names(self) -> (&'static str, &'static [&'static str]) {
+        match self {
+            Self::Ecr => ("AWS_ENDPOINT_URL_ECR", &["ecr"]),
+            Self::EcrPublic => ("AWS_ENDPOINT_URL_ECR_PUBLIC", &["ecr_public", "ecr-public"]),
+            Self::Sts => ("AWS_ENDPOINT_URL_STS", &["sts"]),
+            Self::Sso => ("AWS_ENDPOINT_URL_SSO", &["sso"]),
+            Self::SsoOidc => ("AWS_ENDPOINT_URL_SSO_OIDC", &["sso_oidc", "sso-oidc"]),
+            Self::Signin => ("AWS_ENDPOINT_URL_SIGNIN", &["signin"]),
+        }
+    }
+}
+
+/// The environment and the selected profile, asked in this order.
+pub(super) struct Settings<'a> {
+    pub(super) env: &'a Env,
+    config: Option<&'a Config>,
+    profile: Option<&'a Section<'a>>,
+    pub(super) fips: bool,
+    pub(super) dual_stack: bool,
+    ignore_endpoints: bool,
+}
+
+impl<'a> Settings<'a> {
+    pub(super) fn new(
+        env: &'a Env,
+        config: Option<&'a Config>,
+        profile: Option<&'a Section<'a>>,
+    ) -> Self {
+        let mut settings = Self {
+            env,
+            config,
+            profile,
+            fips: false,
+            dual_stack: false,
+            ignore_endpoints: false,
+        };
+        settings.fips = settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
+        settings.dual_stack = settings.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+        settings.ignore_endpoints = settings.flag(
+            "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+            "ignore_configured_endpoint_urls",
+        );
+        settings
+    }
+
+    /// A property of the selected profile that is not blank.
+    fn property(&self, key: &str) -> Option<&'a str> {
+        set(self.profile?, key)
+    }
+
+    /// The variable, else the property.
+    pub(super) fn either(&self, variable: &str, key: &str) -> Option<String> {
+        let variable = self.env.var(variable);
+        variable.or_else(|| self.property(key).map(str::to_owned))
+    }
+
+    fn flag(&self, variable: &str, key: &str) -> bool {
+        let value = self.either(variable, key);
+        value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The endpoint that the user set for a service: the most specific variable, then the other,
+    /// then the same two in the profile.
+    /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
+    pub(super) fn endpoint_override(&self, api: Api) -> Result<Option<String>, Error> {
+        if self.ignore_endpoints {
+            return Ok(None);
+        }
+        let (variable, names) = api.names();
+        for variable in [variable, "AWS_ENDPOINT_URL"] {
+            if let Some(url) = self.env.var(variable) {
+                return checked(url, || variable.to_owned());
+            }
+        }
+        let Some(profile) = self.profile else {
+            return Ok(None);
+        };
+        let service = || {
+            let (config, section) = (self.config?, set(profile, "services")?);
+            let mut urls = names
+                .iter()
+                .filter_map(|name| config.service(section, name, "endpoint_url"));
+            Some((section, urls.find(|url| !url.is_empty())?))
+        };
+        if let Some((section, url)) = service() {
+            return checked(url, || format!("endpoint_url in [services {section}]"));
+        }
+        match set(profile, "endpoint_url") {
+            Some(url) => checked(url.to_owned(), || {
+                format!("endpoint_url of profile {:?}", profile.name())
+            }),
+            None => Ok(None),
+        }
+    }
+
+    /// An endpoint of a service that the registry's host says nothing about.
+    pub(super) fn endpoint(&self, api: Api, region: &str) -> Result<Endpoint, Error> {
+        let url = self.endpoint_override(api)?;
+        let free = url.is_none();
+        Ok(Endpoint {
+            region: region.to_owned(),
+            url,
+            fips: self.fips && free,
+            dual_stack: self.dual_stack && free,
+        })
+    }
+
+    /// The regions that are set, the first one first.
+    pub(super) fn regions(&self) -> Vec<String> {
+        let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"];
+        let mut regions: Vec<_> = variables.iter().filter_map(|v| self.env.var(v)).collect();
+        regions.extend(self.profile_region());
+        // What cannot be part of a host's name is no region.
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        regions.retain(|region| region.bytes().all(plain));
+        regions
+    }
+
+    /// The profile's region, or that of the next profile in the chain that has one.
+    fn profile_region(&self) -> Option<String> {
+        let profile = self.profile?;
+        if let Some(region) = set(profile, "region") {
+            return Some(region.to_owned());
+        }
+        let mut seen = vec![profile.name().to_owned()];
+        let mut next = set(profile, "source_profile")?.to_owned();
+        while !seen.contains(&next) {
+            let profile = self.config?.profile(&next)?;
+            if let Some(region) = set(&profile, "region") {
+                return Some(region.to_owned());
+            }
+            let after = set(&profile, "source_profile")?.to_owned();
+            seen.push(std::mem::replace(&mut next, after));
+        }
+        None
+    }
+
+    pub(super) fn network(&self) -> Network {
+        let named = self
+            .env
+            .path("AWS_CA_BUNDLE")
+            .map(|path| ("AWS_CA_BUNDLE".to_owned(), path));
+        let ca_bundle = named.or_else(|| {
+            let path = Path::new(self.property("ca_bundle")?);
+            let setting = format!("ca_bundle of profile {:?}", self.profile?.name());
+            Some((setting, self.env.expand_home(path)))
+        });
+        let max_attempts = self.either("AWS_MAX_ATTEMPTS", "max_attempts");
+        let retry_mode = self.either("AWS_RETRY_MODE", "retry_mode");
+        Network {
+            ca_bundle: ca_bundle.map(|(setting, path)| CaBundle { setting, path }),
+            max_attempts: max_attempts
+                .and_then(|text| text.trim().parse().ok())
+                .filter(|&attempts| attempts > 0),
+            adaptive_retry: retry_mode
+                .is_some_and(|mode| mode.trim().eq_ignore_ascii_case("adaptive")),
+        }
+    }
+}
+
+/// A property that is there and not blank.
+pub(super) fn set<'a>(section: &'a Section<'_>, key: &str) -> Option<&'a str> {
+    section.get(key).filter(|value| !value.trim().is_empty())
+}
+
+fn checked(url: String, setting: impl Fn() -> String) -> Result<Option<String>, Error> {
+    let host = url
+        .split_once("://")
+        .filter(|(scheme, _)| {
+            scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
+        })
+        .map(|(_, rest)| rest);
+    let good = host.is_some_and(|rest| {
+        !rest.is_empty()
+            && !rest.starts_with(['/', '?', '#', ':'])
+            && rest.bytes().all(|b| b > b' ')
+    });
+    match good {
+        true => Ok(Some(url)),
+        false => Err(Error::BadEndpoint { setting: setting() }),
+    }
+}

@@ -1,0 +1,512 @@
+//! Which proxy a request goes through, decided as Go decides it.
+//!
+//! The helper that this one replaces is written in Go, so the variables mean here what they mean
+//! to `golang.org/x/net/http/httpproxy`: precedence, matching, what is never proxied. Two things
+//! differ: the link-local addresses of instance metadata and container credentials never go
+//! through a proxy, which could not reach them and would see them, and a proxy that cannot be
+//! used is an error that names its variable, where Go goes on without it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+use crate::env::Env;
+use crate::secret::Secret;
+
+/// The proxy settings of the environment, read once.
+#[derive(Debug, Clone)]
+pub struct Proxies {
+    http: Option<Setting>,
+    https: Option<Setting>,
+    bypass: Vec<Bypass>,
+    cgi: bool,
+}
+
+/// A proxy to go through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// The variable that names it: for messages.
+    pub variable: &'static str,
+    /// Whether the proxy itself is spoken to over TLS.
+    pub tls: bool,
+    /// The host, without brackets if it is an IPv6 address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The value of `Proxy-Authorization`, where the URL carries a user.
+    pub authorization: Option<Secret>,
+}
+
+/// Why no proxy can be used though one is set. It shows no part of the URL but its scheme, since
+/// the rest may be a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// A scheme that is not spoken here.
+    Scheme {
+        /// The variable.
+        variable: &'static str,
+        /// The scheme.
+        scheme: String,
+    },
+    /// Not a URL.
+    Malformed {
+        /// The variable.
+        variable: &'static str,
+    },
+    /// `HTTP_PROXY` where a web server may have set it from a request's `Proxy` header
+    /// (<https://golang.org/s/cgihttpproxy>).
+    Cgi,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme { variable, scheme } => write!(
+                f,
+                "{variable} names a proxy of the scheme {scheme:?}, which is not supported"
+            ),
+            Self::Malformed { variable } => write!(f, "{variable} is not the URL of a proxy"),
+            Self::Cgi => f.write_str("HTTP_PROXY is not used where REQUEST_METHOD is set"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl Error {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Scheme { variable, .. } | Self::Malformed { variable } => format!(
+                "set {variable} to http://host:port or https://host:port, or unset it; NO_PROXY lists hosts to reach without it"
+            ),
+            Self::Cgi => "unset HTTP_PROXY or REQUEST_METHOD".to_owned(),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Setting {
+    variable: &'static str,
+    url: Secret,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Bypass {
+    All,
+    Network(IpAddr, u8),
+    Address(IpAddr, Option<String>),
+    Domain {
+        /// With a leading dot.
+        suffix: String,
+        port: Option<String>,
+        itself: bool,
+    },
+}
+
+impl Proxies {
+    /// Reads `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, each before its lower-case form.
+    /// `ALL_PROXY` is not looked at.
+    pub fn from_env(env: &Env) -> Self {
+        let first = |names: [&'static str; 2]| {
+            names.into_iter().find_map(|variable| {
+                let value = env.raw(variable).filter(|value| !value.is_empty())?;
+                Some((variable, value))
+            })
+        };
+        let setting = |names| {
+            first(names).map(|(variable, url)| Setting {
+                variable,
+                url: Secret::new(url),
+            })
+        };
+        Self {
+            http: setting(["HTTP_PROXY", "http_proxy"]),
+            https: setting(["HTTPS_PROXY", "https_proxy"]),
+            bypass: first(["NO_PROXY", "no_proxy"])
+                .map(|(_, list)| bypasses(&list))
+                .unwrap_or_default(),
+            cgi: env.raw("REQUEST_METHOD").is_some_and(|v| !v.is_empty()),
+        }
+    }
+
+    /// The proxy for a request to this host (an IPv6 address without brackets) and port.
+    ///
+    /// # Errors
+    /// When a proxy is set for it that cannot be used.
+    pub fn proxy_for(&self, https: bool, host: &str, port: u16) -> Result<Option<Proxy>, Error> {
+        let setting = if https { &self.https } else { &self.http };
+        let Some(setting) = setting else {
+            return Ok(None);
+        };
+        let host = host.to_ascii_lowercase();
+        let address = host.parse().ok().map(canonical);
+        if host == "localhost" || address.is_some_and(is_local) {
+            return Ok(None);
+        }
+        if !https && self.cgi {
+            return Err(Error::Cgi);
+        }
+        let port = port.to_string();
+        if self.bypass.iter().any(|b| b.covers(&host, address, &port)) {
+            return Ok(None);
+        }
+        parse(setting).map(Some)
+    }
+}
+
+/// An IPv4 address that is written as an IPv6 one counts as what it is.
+fn canonical(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// Loopback, and the addresses at which AWS serves credentials to its own machines: IPv4
+/// link-local (169.254.169.254, 169.254.170.2, 169.254.170.23) and fd00:ec2::/32.
+fn is_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local(),
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            v6.is_loopback() || (first, second) == (0xfd00, 0x0ec2) || first & 0xffc0 == 0xfe80
+        }
+    }
+}
+
+impl Bypass {
+    fn covers(&self, host: &str, address: Option<IpAddr>, port: &str) -> bool {
+        let at = |wanted: &Option<String>| wanted.as_deref().is_none_or(|wanted| wanted == port);
+        match self {
+            Self::All => true,
+            Self::Network(network, bits) => {
+                address.is_some_and(|address| in_network(address, *network, *bits))
+            }
+            Self::Address(wanted, port) => address == Some(*wanted) && at(port),
+            Self::Domain {
+                suffix,
+                port,
+                itself,
+            } => {
+                let matches = host.ends_with(suffix.as_str())
+                    || (*itself && suffix.strip_prefix('.') == Some(host));
+                matches && at(port)
+            }
+        }
+    }
+}
+
+fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let (address, network, width) = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (u128::from(a.to_bits()), u128::from(n.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits(), n.to_bits(), 128),
+        _ => return false,
+    };
+    let shift = width - u32::from(bits);
+    address.checked_shr(shift) == network.checked_shr(shift)
+}
+
+fn bypasses(list: &str) -> Vec<Bypass> {
+    let mut all = Vec::new();
+    for entry in list.split(',') {
+        let entry = entry.trim().to_ascii_lowercase();
+        if entry.is_empty() {
+            continue;
+        }
+        if entry == "*" {
+            return vec![Bypass::All];
+        }
+        all.extend(bypass(&entry));
+    }
+    all
+}
+
+fn bypass(entry: &str) -> Option<Bypass> {
+    if let Some((network, bits)) = entry.split_once('/')
+        && let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u8>())
+        && bits <= if network.is_ipv4() { 32 } else { 128 }
+    {
+        return Some(Bypass::Network(network, bits));
+    }
+    let (host, port) = match split_port(entry) {
+        Some((host, port)) => (host, Some(port.to_owned()).filter(|port| !port.is_empty())),
+        None => (entry, None),
+    };
+    if let Ok(address) = host.parse() {
+        return Some(Bypass::Address(canonical(address), port));
+    }
+    let host = match host.strip_prefix('*') {
+        Some(rest) if rest.starts_with('.') => rest,
+        _ => host,
+    };
+    if host.is_empty() {
+        return None;
+    }
+    let itself = !host.starts_with('.');
+    let suffix = if itself {
+        format!(".{host}")
+    } else {
+        host.to_owned()
+    };
+    Some(Bypass::Domain {
+        suffix,
+        port,
+        itself,
+    })
+}
+
+/// `host:port` or `[IPv6]:port`; none where there is no port, as in a bare IPv6 address.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    let (host, port) = text.rsplit_once(':')?;
+    match host.strip_prefix('[') {
+        Some(host) => Some((host.strip_suffix(']')?, port)),
+        None if host.contains(':') => None,
+        None => Some((host, port)),
+    }
+}
+
+fn parse(setting: &Setting) -> Result<Proxy, Error> {
+    let variable = setting.variable;
+    let url = setting.url.expose().trim();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        scheme
+            if scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) =>
+        {
+            let scheme = scheme.to_owned();
+            return Err(Error::Scheme { variable, scheme });
+        }
+        _ => return Err(Error::Malformed { variable }),
+    };
+    let malformed = Error::Malformed { variable };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, place) = match authority.rsplit_once('@') {
+        Some((user, place)) => (Some(user), place),
+        None => (None, authority),
+    };
+    let (host, port) = match split_port(place) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => return Err(malformed),
+        },
+        None => (
+            place
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'))
+                .unwrap_or(place),
+            None,
+        ),
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:%".contains(&b);
+    if host.is_empty() || !host.bytes().all(plain) {
+        return Err(malformed);
+    }
+    Ok(Proxy {
+        variable,
+        tls,
+        host: host.to_owned(),
+        port: port.unwrap_or(if tls { 443 } else { 80 }),
+        authorization: user.map(authorization),
+    })
+}
+
+/// Basic authentication from the user information of a URL.
+fn authorization(user_info: &str) -> Secret {
+    let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
+    let mut plain = Zeroizing::new(percent_decode(user));
+    plain.push(b':');
+    plain.extend_from_slice(&Zeroizing::new(percent_decode(password)));
+    let encoded = Zeroizing::new(STANDARD.encode(&*plain));
+    Secret::new(format!("Basic {}", *encoded))
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = bytes.get(at + 1..at + 3);
+        let decoded = hex
+            .filter(|_| byte == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(decoded.unwrap_or(byte));
+        at += if decoded.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(vars: &[(&str, &str)]) -> Proxies {
+        Proxies::from_env(&Env::of(vars.iter().copied()))
+    }
+
+    fn proxied(vars: &[(&str, &str)], https: bool, host: &str, port: u16) -> Option<String> {
+        let proxy = proxies(vars).proxy_for(https, host, port).expect(host);
+        proxy.map(|p| format!("{}:{}", p.host, p.port))
+    }
+
+    #[test]
+    fn no_proxy_matches_as_go_does() {
+        #[rustfmt::skip]
+        const CASES: &[(&str, &str, u16, bool)] = &[
+            ("", "api.ecr.us-east-1.amazonaws.com", 443, true),
+            ("*", "api.ecr.us-east-1.amazonaws.com", 443, false),
+            ("other.example, *", "api.ecr.us-east-1.amazonaws.com", 443, false),
+            ("amazonaws.com", "api.ecr.us-east-1.amazonaws.com", 443, false),
+            ("amazonaws.com", "amazonaws.com", 443, false),
+            ("amazonaws.com", "xamazonaws.com", 443, true),
+            (".amazonaws.com", "api.ecr.us-east-1.amazonaws.com", 443, false),
+            (".amazonaws.com", "amazonaws.com", 443, true),
+            ("*.amazonaws.com", "amazonaws.com", 443, true),
+            ("*.amazonaws.com", "sts.amazonaws.com", 443, false),
+            ("AMAZONAWS.com", "STS.amazonaws.COM", 443, false),
+            ("amazonaws.com:443", "sts.amazonaws.com", 443, false),
+            ("amazonaws.com:8443", "sts.amazonaws.com", 443, true),
+            ("10.0.0.0/8", "10.1.2.3", 443, false),
+            ("10.0.0.0/8", "11.1.2.3", 443, true),
+            ("0.0.0.0/0", "11.1.2.3", 443, false),
+            ("::/0", "2001:db8::1", 443, false),
+            ("2001:db8::/32", "2001:db8::1", 443, false),
+            ("2001:db8::/32", "2001:db9::1", 443, true),
+            ("2001:db8::1", "2001:db8::1", 443, false),
+            ("[2001:db8::1]:443", "2001:db8::1", 443, false),
+            ("[2001:db8::1]:80", "2001:db8::1", 443, true),
+            ("10.1.2.3", "10.1.2.3", 443, false),
+            ("10.1.2.3:80", "10.1.2.3", 443, true),
+            ("10.1.2.3", "::ffff:10.1.2.3", 443, false),
+            ("10.0.0.0/99", "10.1.2.3", 443, true),
+            (" , :443,", "sts.amazonaws.com", 443, true),
+        ];
+        for &(list, host, port, expected) in CASES {
+            let vars = [("HTTPS_PROXY", "http://p:3128"), ("NO_PROXY", list)];
+            let found = proxied(&vars, true, host, port).is_some();
+            assert_eq!(found, expected, "{list} {host}:{port}");
+        }
+    }
+
+    #[test]
+    fn loopback_and_link_local_hosts_are_never_proxied() {
+        let vars = [("HTTP_PROXY", "http://p"), ("HTTPS_PROXY", "http://p")];
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "127.0.0.1",
+            "127.8.8.8",
+            "::1",
+            "::ffff:127.0.0.1",
+            "169.254.169.254",
+            "169.254.170.2",
+            "169.254.170.23",
+            "fd00:ec2::254",
+            "fd00:ec2::23",
+            "fe80::1",
+        ] {
+            assert_eq!(proxied(&vars, false, host, 80), None, "{host}");
+            assert_eq!(proxied(&vars, true, host, 443), None, "{host}");
+        }
+        assert!(proxied(&vars, false, "fd00:ec3::254", 80).is_some());
+        assert!(proxied(&vars, false, "169.253.169.254", 80).is_some());
+    }
+
+    #[test]
+    fn upper_case_goes_before_lower_case_and_all_proxy_is_nothing() {
+        let host = "sts.amazonaws.com";
+        let of = |vars: &[(&str, &str)], https| proxied(vars, https, host, 443);
+        let both = [("HTTPS_PROXY", "u:1"), ("https_proxy", "l:2")];
+        assert_eq!(of(&both, true).as_deref(), Some("u:1"));
+        let empty = [("HTTPS_PROXY", ""), ("https_proxy", "l:2")];
+        assert_eq!(of(&empty, true).as_deref(), Some("l:2"));
+        assert_eq!(of(&[("HTTP_PROXY", "u:1")], true), None);
+        assert_eq!(
+            of(&[("ALL_PROXY", "u:1"), ("all_proxy", "u:1")], true),
+            None
+        );
+        let no = [("HTTPS_PROXY", "u:1"), ("no_proxy", "amazonaws.com")];
+        assert_eq!(of(&no, true), None);
+    }
+
+    #[test]
+    fn proxy_urls_are_taken_apart() {
+        #[rustfmt::skip]
+        const CASES: &[(&str, bool, &str, u16, Option<&str>)] = &[
+            ("http://p.example:3128", false, "p.example", 3128, None),
+            ("http://p.example", false, "p.example", 80, None),
+            ("https://p.example/", true, "p.example", 443, None),
+            ("p.example:8080", false, "p.example", 8080, None),
+            ("HTTP://[2001:db8::1]:8080", false, "2001:db8::1", 8080, None),
+            ("http://[2001:db8::1]", false, "2001:db8::1", 80, None),
+            ("http://u:p@p.example:1", false, "p.example", 1, Some("Basic dTpw")),
+            ("u@p.example:1", false, "p.example", 1, Some("Basic dTo=")),
+            ("http://u%40d:p%3a%2Fx%zz@p.example:1", false, "p.example", 1, Some("Basic dUBkOnA6L3gleno=")),
+        ];
+        for &(url, tls, host, port, authorization) in CASES {
+            let proxy = proxies(&[("HTTPS_PROXY", url)])
+                .proxy_for(true, "h.example", 443)
+                .expect(url)
+                .expect(url);
+            assert_eq!(
+                (proxy.tls, proxy.host.as_str(), proxy.port),
+                (tls, host, port)
+            );
+            assert_eq!(
+                proxy.authorization.as_ref().map(Secret::expose),
+                authorization
+            );
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_an_error_that_shows_no_password() {
+        for (url, error) in [
+            (
+                "socks5://u:hunter2@p:1",
+                "HTTPS_PROXY names a proxy of the scheme \"socks5\", which is not supported",
+            ),
+            (
+                "http://u:hunter2@p:port",
+                "HTTPS_PROXY is not the URL of a proxy",
+            ),
+            ("http://", "HTTPS_PROXY is not the URL of a proxy"),
+            ("hunter2!://x", "HTTPS_PROXY is not the URL of a proxy"),
+            ("http://a b", "HTTPS_PROXY is not the URL of a proxy"),
+        ] {
+            let found = proxies(&[("HTTPS_PROXY", url)]).proxy_for(true, "h.example", 443);
+            let found = found.expect_err(url);
+            assert_eq!(found.to_string(), error);
+            assert!(found.hint().contains("HTTPS_PROXY"));
+        }
+    }
+
+    #[test]
+    fn a_cgi_program_does_not_use_http_proxy() {
+        let vars = [
+            ("HTTP_PROXY", "http://p"),
+            ("HTTPS_PROXY", "http://p"),
+            ("REQUEST_METHOD", "GET"),
+        ];
+        let proxies = proxies(&vars);
+        assert_eq!(proxies.proxy_for(false, "h.example", 80), Err(Error::Cgi));
+        assert!(proxies.proxy_for(true, "h.example", 443).is_ok());
+        assert_eq!(proxies.proxy_for(false, "localhost", 80), Ok(None));
+    }
+
+    #[test]
+    fn debug_shows_no_password() {
+        let proxies = proxies(&[("HTTPS_PROXY", "http://u:hunter2@p")]);
+        let proxy = proxies.proxy_for(true, "h.example", 443);
+        assert!(!format!("{proxies:?} {proxy:?}").contains("hunter2"));
+    }
+}
