@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
@@ -325,6 +326,8 @@ impl Asking<'_> {
         who: &str,
     ) -> Result<Issued, Error> {
         self.client.begin_step();
+        self.reachable(api)?;
+        self.sendable(credentials, who)?;
         let config = self.sdk_config(api, Some(credentials.clone()));
         let step = Step::Token { registry, who };
         let (token, expires_at, proxy_endpoint) = match registry.service() {
@@ -378,6 +381,33 @@ impl Asking<'_> {
         })
     }
 
+    /// Region and URL are such that a request can be made: over some others the SDK panics.
+    fn reachable(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        let region = &endpoint.region;
+        if region.is_empty() || !region.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(Error::Malformed {
+                what: format!("the region {region:?}"),
+            });
+        }
+        match &endpoint.url {
+            Some(url) if !http::is_url(url) => Err(Failure::Url.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keys stand in headers; over some that cannot, the SDK panics.
+    fn sendable(&self, credentials: &Credentials, who: &str) -> Result<(), Error> {
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        let malformed = |what: String| Err(Error::Malformed { what });
+        if !plain(credentials.access_key_id()) {
+            return malformed(format!("the access key ID of {who}"));
+        }
+        if !credentials.session_token().is_none_or(plain) {
+            return malformed(format!("the session token of {who}"));
+        }
+        Ok(())
+    }
+
     fn remaining(&self) -> Duration {
         // Never zero, which the SDK takes for a mistake.
         let left = self.deadline.saturating_duration_since(Instant::now());
@@ -411,6 +441,8 @@ impl Asking<'_> {
             .region(Region::new(endpoint.region.clone()))
             .http_client(self.client.clone())
             .sleep_impl(TokioSleep::new())
+            // SsoTokenProvider panics without one.
+            .time_source(SystemTimeSource::new())
             .retry_config(self.retry_config())
             .timeout_config(self.timeout_config())
             .identity_cache(aws_config::identity::IdentityCache::no_cache())
@@ -469,3 +501,6 @@ where
         timed_out: matches!(error, SdkError::TimeoutError(_)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,11 +5,14 @@
 #![warn(missing_docs)]
 
 pub mod cache;
+pub mod cli;
 pub mod ecr;
 pub mod env;
+pub mod helper;
 pub mod log;
 pub mod principal;
 pub mod profile;
+pub mod protocol;
 pub mod proxy;
 pub mod registry;
 pub mod secret;

@@ -134,7 +134,8 @@ pub enum Source {
     /// The credentials endpoint of ECS or EKS Pod Identity, which the SDK reads from the
     /// environment.
     Container {
-        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`, without a query.
+        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`, cut off after the mark of a
+        /// query.
         uri: String,
     },
     /// EC2 instance metadata, version 2.

@@ -254,13 +254,14 @@ impl Config {
                     }
                 }
                 Line::Property => {
-                    if let Ok((key, rest)) = key_of(line) {
+                    if let Ok(index) = equals(line) {
+                        let key = line[..index].trim_end_matches(BLANK);
                         let key = if key.bytes().any(|b| b.is_ascii_uppercase()) {
                             Cow::Owned(key.to_ascii_lowercase())
                         } else {
                             Cow::Borrowed(key)
                         };
-                        into.push((key, Cow::Borrowed(value_of(rest))));
+                        into.push((key, Cow::Borrowed(value_of(&line[index + 1..]))));
                     }
                 }
                 Line::Nothing | Line::Header => {}
@@ -340,17 +341,17 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Lines with their offsets, ended as [`str::lines`] ends them.
+/// Lines with their offsets, ended as [`str::lines`] ends them; there may be an empty one at the
+/// end. (`split` is four times as fast here as `lines` or `split_inclusive`.)
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
-    text.split_inclusive('\n').map(move |line| {
+    text.split('\n').map(move |line| {
         let start = at;
-        at += line.len();
-        let line = match line.strip_suffix('\n') {
-            Some(line) => line.strip_suffix('\r').unwrap_or(line),
-            None => line,
-        };
-        (start, line)
+        at += line.len() + 1;
+        match line.strip_suffix('\r') {
+            Some(bare) if at <= text.len() => (start, bare),
+            _ => (start, line),
+        }
     })
 }
 
@@ -381,18 +382,12 @@ fn is_comment(line: &str, index: usize) -> bool {
         .is_some_and(char::is_whitespace)
 }
 
-/// The key of a property, and what follows the equals sign.
-fn key_of(line: &str) -> Result<(&str, &str), Fault> {
-    let line = line.trim_matches(BLANK);
+/// Where the equals sign of a property is. The line begins with what is not blank.
+fn equals(line: &str) -> Result<usize, Fault> {
     for (index, byte) in line.bytes().enumerate() {
         match byte {
-            b'=' => {
-                let key = line[..index].trim_matches(BLANK);
-                if key.is_empty() {
-                    return Err(Fault::NoKey);
-                }
-                return Ok((key, &line[index + 1..]));
-            }
+            b'=' if index == 0 => return Err(Fault::NoKey),
+            b'=' => return Ok(index),
             b'#' | b';' if is_comment(line, index) => break,
             _ => {}
         }
@@ -456,7 +451,7 @@ fn scan(text: &str, file: Kind, sections: &mut Vec<Header>) -> Result<(), (Kind,
                 State::Start => return Err(fault(Fault::NoSection)),
                 State::Section => return Err(fault(Fault::Stray)),
                 State::Property { nested: true } => {
-                    key_of(line).map_err(fault)?;
+                    equals(line.trim_start_matches(BLANK)).map_err(fault)?;
                 }
                 State::Property { nested: false } => {}
             },
@@ -464,9 +459,9 @@ fn scan(text: &str, file: Kind, sections: &mut Vec<Header>) -> Result<(), (Kind,
                 if matches!(state, State::Start) {
                     return Err(fault(Fault::NoSection));
                 }
-                let (_, rest) = key_of(line).map_err(fault)?;
+                let rest = &line[equals(line).map_err(fault)? + 1..];
                 // Looking for a comment costs more than all the rest: most values begin with none.
-                let nested = match rest.trim_start_matches(BLANK).bytes().next() {
+                let nested = match rest.bytes().find(|byte| !matches!(byte, b' ' | b'\t')) {
                     None => true,
                     Some(b'#' | b';') => value_of(rest).is_empty(),
                     Some(_) => false,
@@ -624,10 +619,14 @@ mod tests {
             "\r",
         ]);
         let bad = prop::sample::select(vec!["k", "= v", " = v", "k # = v", "\u{feff}[a]"]);
-        let line = prop_oneof![3 => header, 8 => property, 5 => other, 1 => bad];
+        let first =
+            prop::sample::select(vec!["[default]", "[profile a]", "[a]", "[services a]", ""]);
+        let line = prop_oneof![6 => header, 30 => property, 12 => other, 1 => bad];
         let end = prop::sample::select(vec!["\n", "\r\n"]);
-        prop::collection::vec((line, end), 0..14)
-            .prop_map(|lines| lines.into_iter().map(|(l, e)| format!("{l}{e}")).collect())
+        (first, prop::collection::vec((line, end), 0..14)).prop_map(|(first, lines)| {
+            let lines = lines.into_iter().map(|(l, e)| format!("{l}{e}"));
+            format!("{first}\n{}", lines.collect::<String>())
+        })
     }
 
     proptest! {

@@ -318,7 +318,7 @@ fn an_entrys_file_time_is_its_expiry_of_a_day_at_most() {
     ] {
         cache.put(HOST, &name, &token, false, at(0)).expect("put");
         let meta = fs::metadata(&path).expect("there");
-        assert_eq!(meta.modified().expect("a time"), expected.into());
+        assert_eq!(meta.modified().expect("a time"), SystemTime::from(expected));
     }
 }
 

@@ -63,6 +63,11 @@ pub enum Error {
         /// Whose keys.
         who: String,
     },
+    /// Keys or a region that no request can carry.
+    Malformed {
+        /// What has which characters.
+        what: String,
+    },
     /// Temporary keys have ended.
     ExpiredKeys {
         /// Whose keys.
@@ -189,6 +194,7 @@ impl fmt::Display for Error {
                 None => write!(f, "access denied: not allowed {action}"),
             },
             Self::UnknownKeys { who } => write!(f, "AWS does not know the access key of {who}"),
+            Self::Malformed { what } => write!(f, "{what} has characters that cannot be sent"),
             Self::ExpiredKeys { who } => write!(f, "the session token of {who} has expired"),
             Self::Signature { who } => {
                 write!(f, "AWS does not accept the signature made by {who}")
@@ -283,6 +289,9 @@ impl Error {
                 "check that the key exists, is active, and belongs to the registry's partition of AWS"
                     .to_owned()
             }
+            Self::Malformed { .. } => {
+                "set it again, without line ends, quotes or spaces around it".to_owned()
+            }
             Self::ExpiredKeys { .. } => {
                 "get new temporary keys and set all three variables or keys again".to_owned()
             }
@@ -375,6 +384,7 @@ impl Failure {
             Self::Proxy { variable, .. } => {
                 format!("check {variable}; NO_PROXY lists hosts to reach without it")
             }
+            Self::TooMany { .. } => "try again later".to_owned(),
             Self::TooLarge { .. } => "check what answers at that endpoint".to_owned(),
             Self::Url => "set the endpoint to a URL such as https://host:port".to_owned(),
         }
@@ -498,7 +508,7 @@ pub(super) fn classify(step: Step<'_>, facts: Facts) -> Error {
     let code = facts.code.as_deref().unwrap_or_default();
     let message = facts.message.as_deref().unwrap_or_default();
     let is = |codes: &[&str]| codes.contains(&code);
-    if is(THROTTLED) || status == Some(429) {
+    if is(THROTTLED) {
         return Error::Throttled { from: from() };
     }
     let lower = message.to_lowercase();
@@ -661,6 +671,11 @@ fn denied(registry: &Registry, message: &str) -> Error {
 }
 
 fn failed(step: Step<'_>, failure: Failure) -> Error {
+    if let Failure::TooMany { .. } = failure {
+        return Error::Throttled {
+            from: step.from().to_owned(),
+        };
+    }
     let local = matches!(
         failure,
         Failure::Trust(_) | Failure::ProxySetting(_) | Failure::Url

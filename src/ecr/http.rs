@@ -21,6 +21,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::ErrorKind;
 use chrono::{DateTime, Utc};
 use http::header::{DATE, HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -83,6 +84,8 @@ pub enum Failure {
     TimedOut { doing: String },
     /// The reply is larger than any that we expect.
     TooLarge { host: String },
+    /// HTTP status 429, which the SDK does not try again by itself.
+    TooMany { host: String },
     /// Not a URL that can be asked.
     Url,
 }
@@ -117,6 +120,7 @@ impl fmt::Display for Failure {
             Self::TooLarge { host } => {
                 write!(f, "the reply of {host} is larger than {MAX_BODY} bytes")
             }
+            Self::TooMany { host } => write!(f, "{host} replied that it gets too many requests"),
             Self::Url => f.write_str("the endpoint is not a URL of http or https"),
         }
     }
@@ -135,6 +139,9 @@ impl Failure {
             | Self::Refused { .. }
             | Self::Broken { .. } => ConnectorError::io(self.into()),
             Self::Proxy { upstream: true, .. } => ConnectorError::io(self.into()),
+            Self::TooMany { .. } => {
+                ConnectorError::other(self.into(), Some(ErrorKind::ThrottlingError))
+            }
             _ => ConnectorError::user(self.into()),
         }
     }
@@ -220,6 +227,11 @@ impl Client {
         lock(&self.0.state).outcome = None;
     }
 
+    /// Notes what is being done instead of a request.
+    pub(super) fn note_waiting(&self, doing: String) {
+        self.0.doing(doing);
+    }
+
     /// How the last request since [`Client::begin_step`] ended.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         lock(&self.0.state).outcome.clone()
@@ -289,20 +301,21 @@ impl HttpClient for Client {
             client: self.clone(),
             connect: settings.connect_timeout(),
             read: settings.read_timeout(),
-            instead: None,
+            whole: None,
         })
     }
 }
 
-/// A client whose requests go to `base` whatever endpoint the SDK has chosen: for a provider that
-/// cannot be told its endpoint.
-#[derive(Debug)]
-pub(super) struct Redirecting {
+/// A client for the provider of `aws login`, which cannot be told its endpoint, and panics over a
+/// good reply without keys.
+#[derive(Debug, Clone)]
+pub(super) struct SignIn {
     pub(super) client: Client,
-    pub(super) base: String,
+    /// Where requests go, whatever the SDK has chosen.
+    pub(super) base: Option<String>,
 }
 
-impl HttpClient for Redirecting {
+impl HttpClient for SignIn {
     fn http_connector(
         &self,
         settings: &HttpConnectorSettings,
@@ -312,7 +325,7 @@ impl HttpClient for Redirecting {
             client: self.client.clone(),
             connect: settings.connect_timeout(),
             read: settings.read_timeout(),
-            instead: Some(self.base.clone()),
+            whole: Some(self.clone()),
         })
     }
 }
@@ -322,23 +335,31 @@ struct Connector {
     client: Client,
     connect: Option<Duration>,
     read: Option<Duration>,
-    instead: Option<String>,
+    whole: Option<SignIn>,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let client = self.client.clone();
         let (connect, read) = (self.connect, self.read);
-        let moved = self
-            .instead
-            .as_deref()
-            .is_none_or(|base| request.uri_mut().set_endpoint(base).is_ok());
+        let whole = self.whole.is_some();
+        let base = self.whole.as_ref().and_then(|whole| whole.base.as_deref());
+        let moved = base.is_none_or(|base| request.uri_mut().set_endpoint(base).is_ok());
         HttpConnectorFuture::new(async move {
             let result = if moved {
                 client.0.exchange(request, connect, read).await
             } else {
                 Err(Failure::Url)
             };
+            let result = result.and_then(|reply| {
+                if whole && reply.status().is_success() && !gives_keys(reply.body().bytes()) {
+                    return Err(Failure::Broken {
+                        at: "the sign-in service".to_owned(),
+                        what: "the reply holds no keys".to_owned(),
+                    });
+                }
+                Ok(reply)
+            });
             result.map_err(|failure| {
                 client.0.log(|| failure.to_string());
                 lock(&client.0.state).outcome = Some(Outcome::Failed(failure.clone()));
@@ -346,6 +367,30 @@ impl HttpConnector for Connector {
             })
         })
     }
+}
+
+/// Whether a reply of the sign-in service has what its provider takes for granted.
+fn gives_keys(body: Option<&[u8]>) -> bool {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    #[allow(dead_code, reason = "only whether they are there counts")]
+    struct Reply<'a> {
+        #[serde(borrow)]
+        access_token: Keys<'a>,
+        expires_in: u32,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    #[allow(dead_code, reason = "only whether they are there counts")]
+    struct Keys<'a> {
+        #[serde(borrow)]
+        access_key_id: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        secret_access_key: std::borrow::Cow<'a, str>,
+        #[serde(borrow)]
+        session_token: std::borrow::Cow<'a, str>,
+    }
+    serde_json::from_slice::<Reply<'_>>(body.unwrap_or_default()).is_ok()
 }
 
 /// `future`, but not longer than `limit`.
@@ -441,6 +486,11 @@ impl Inner {
         {
             return Err(refused_by(proxy, 407));
         }
+        if head.status == http::StatusCode::TOO_MANY_REQUESTS {
+            return Err(Failure::TooMany {
+                host: endpoint.host,
+            });
+        }
         lock(&self.state).outcome = Some(Outcome::Replied {
             host: endpoint.host,
             status: head.status.as_u16(),
@@ -520,6 +570,11 @@ impl Inner {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Whether requests can be made to it: over an empty one, for example, the SDK panics.
+pub(super) fn is_url(text: &str) -> bool {
+    text.parse().is_ok_and(|uri| endpoint_of(&uri).is_ok())
+}
 
 fn endpoint_of(uri: &Uri) -> Result<Endpoint, Failure> {
     let https = match uri.scheme_str() {

@@ -19,7 +19,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
 
 use super::error::{Error, Facts, Step, classify};
-use super::http::Redirecting;
+use super::http::SignIn;
 use super::process;
 use super::{Asking, facts};
 use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
@@ -30,6 +30,9 @@ const METADATA_LIMIT: Duration = Duration::from_secs(4);
 
 /// For one address of instance metadata to accept the connection, and to reply.
 const METADATA_STEP: Duration = Duration::from_secs(1);
+
+/// Names the instance's role.
+const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// No web identity token is longer.
 const MAX_WEB_TOKEN: u64 = 1 << 20;
@@ -42,6 +45,9 @@ impl Asking<'_> {
             Source::Environment(keys) => Ok(fixed(keys)),
             Source::Static { keys, .. } => Ok(fixed(keys)),
             Source::Process { profile, command } => {
+                self.client.note_waiting(format!(
+                    "waiting for the credential_process of profile {profile:?}"
+                ));
                 process::run(command).await.map_err(|what| Error::Process {
                     profile: profile.clone(),
                     what,
@@ -65,6 +71,8 @@ impl Asking<'_> {
         by: &str,
     ) -> Result<Credentials, Error> {
         self.client.begin_step();
+        self.reachable(&role.sts)?;
+        self.sendable(&credentials, by)?;
         let config = self.sdk_config(&role.sts, Some(credentials));
         let reply = aws_sdk_sts::Client::new(&config)
             .assume_role()
@@ -84,6 +92,7 @@ impl Asking<'_> {
     }
 
     async fn web_identity(&mut self, web: &WebIdentity) -> Result<Credentials, Error> {
+        self.reachable(&web.sts)?;
         let token = match &web.token {
             WebToken::Inline(token) => token.clone(),
             WebToken::File(path) => read_token(path)?,
@@ -126,6 +135,8 @@ impl Asking<'_> {
     }
 
     async fn sso(&mut self, sso: &Sso) -> Result<Credentials, Error> {
+        self.reachable(&sso.oidc)?;
+        self.reachable(&sso.portal)?;
         let expired = || Error::SsoExpired {
             profile: sso.profile.clone(),
         };
@@ -181,17 +192,16 @@ impl Asking<'_> {
     }
 
     async fn login(&mut self, login: &ConsoleLogin) -> Result<Credentials, Error> {
-        let mut config = self
+        self.reachable(&login.signin)?;
+        let config = self
             .provider_config()
+            .with_http_client(SignIn {
+                client: self.client.clone(),
+                base: login.signin.url.clone(),
+            })
             .with_region(Some(Region::new(login.signin.region.clone())))
             .with_use_fips(Some(login.signin.fips))
             .with_use_dual_stack(Some(login.signin.dual_stack));
-        if let Some(base) = &login.signin.url {
-            config = config.with_http_client(Redirecting {
-                client: self.client.clone(),
-                base: base.clone(),
-            });
-        }
         let provider = LoginCredentialsProvider::builder(&login.session_arn)
             .configure(&config)
             .build();
@@ -213,6 +223,19 @@ impl Asking<'_> {
     }
 
     async fn container(&mut self) -> Result<Credentials, Error> {
+        // The SDK panics over some of the others.
+        let plain = match self.env.raw("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
+            Some(uri) => uri.starts_with('/'),
+            None => {
+                let uri = self.env.raw("AWS_CONTAINER_CREDENTIALS_FULL_URI");
+                uri.is_some_and(|uri| uri.starts_with("http://") || uri.starts_with("https://"))
+            }
+        };
+        if !plain {
+            return Err(Error::Container {
+                what: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI has to begin with a slash, or _FULL_URI with http:// or https://".to_owned(),
+            });
+        }
         if let Some(token) = self.env.raw("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
             self.secrets.push(Secret::new(token));
         }
@@ -252,6 +275,11 @@ impl Asking<'_> {
             });
         }
         // Always an explicit one: else the SDK would read the config files to find it.
+        if endpoint.is_some_and(|endpoint| !super::http::is_url(endpoint)) {
+            return Err(Error::NoCredentials {
+                why: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a URL".to_owned(),
+            });
+        }
         let endpoint = match (endpoint, ipv6) {
             (Some(endpoint), _) => endpoint,
             (None, true) => "http://[fd00:ec2::254]",
@@ -270,26 +298,41 @@ impl Asking<'_> {
                 why: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a URL".to_owned(),
             })?
             .build();
-        let provider = ImdsCredentialsProvider::builder()
-            .configure(&config)
-            .imds_client(client)
-            .build();
-        match tokio::time::timeout(METADATA_LIMIT, provider.provide_credentials()).await {
-            Ok(Ok(credentials)) => Ok(credentials),
-            Ok(Err(error)) => {
-                let mut facts = self.provider_facts(&error);
-                facts.message = Some("instance metadata gave no credentials".to_owned());
-                Err(classify(Step::Metadata, facts))
+        let asked = async {
+            let role = client
+                .get(ROLE)
+                .await
+                .map_err(CredentialsError::provider_error)?;
+            // The SDK puts the name into a URI, and panics if that makes none.
+            let role = role.as_ref().lines().next().unwrap_or_default().trim();
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b"+=,.@_-".contains(&b);
+            if role.is_empty() || !role.bytes().all(plain) {
+                return Err(CredentialsError::not_loaded("no name of a role"));
             }
-            Err(_) => Err(classify(
-                Step::Metadata,
-                Facts {
-                    outcome: self.client.outcome(),
-                    timed_out: true,
-                    ..Facts::default()
-                },
-            )),
-        }
+            ImdsCredentialsProvider::builder()
+                .configure(&config)
+                .imds_client(client)
+                .profile(role)
+                .build()
+                .provide_credentials()
+                .await
+        };
+        let facts = match tokio::time::timeout(METADATA_LIMIT, asked).await {
+            Ok(Ok(credentials)) => return Ok(credentials),
+            Ok(Err(error)) => self.provider_facts(&error),
+            Err(_) => Facts {
+                outcome: self.client.outcome(),
+                timed_out: true,
+                ..Facts::default()
+            },
+        };
+        Err(classify(
+            Step::Metadata,
+            Facts {
+                message: Some("instance metadata gave no credentials".to_owned()),
+                ..facts
+            },
+        ))
     }
 
     fn provider_config(&self) -> ProviderConfig {

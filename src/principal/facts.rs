@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::log::Log;
 use crate::profile::{Config, Paths};
 use crate::registry::{Partition, Registry, Service};
+use crate::secret::Secret;
 
 /// Everything local that decides who asks, whatever the registry.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Facts {
     profile: Option<String>,
     ecr: Result<Option<String>, Error>,
     ecr_public: Result<Option<String>, Error>,
+    sts: Result<Endpoint, Error>,
     fips: bool,
     dual_stack: bool,
     regions: Vec<String>,
@@ -94,8 +96,9 @@ impl Facts {
         });
         match &chosen {
             Ok(found) => log.debug(format_args!(
-                "credentials: {}, profile {profile:?}, then {} role(s)",
+                "credentials: {}, profile {}, roles after it: {}",
                 found.source.kind(),
+                profile.as_deref().unwrap_or("none"),
                 found.roles.len()
             )),
             Err(e) => log.debug(format_args!("credentials: {e}")),
@@ -105,6 +108,7 @@ impl Facts {
             profile,
             ecr: settings.endpoint_override(Api::Ecr),
             ecr_public: settings.endpoint_override(Api::EcrPublic),
+            sts: settings.endpoint(Api::Sts, ""),
             fips: settings.fips,
             dual_stack: settings.dual_stack,
             regions: settings.regions(),
@@ -148,6 +152,35 @@ impl Facts {
             profile: self.profile.clone(),
             network: self.network.clone(),
             identity,
+        })
+    }
+
+    /// Who asks where a web identity token and a role are handed in, whatever else is set. The
+    /// plan names nobody: such a token is not cached.
+    pub fn web_identity_plan(
+        &self,
+        registry: &Registry,
+        role_arn: String,
+        session_name: String,
+        token: Secret,
+    ) -> Result<Plan, Error> {
+        check_arn(&role_arn, "role", registry)?;
+        let mut sts = self.sts.clone()?;
+        self.region_of_partition(registry)
+            .clone_into(&mut sts.region);
+        Ok(Plan {
+            source: Source::WebIdentity(WebIdentity {
+                profile: None,
+                role_arn,
+                session_name: Some(session_name),
+                token: WebToken::Inline(token),
+                sts,
+            }),
+            roles: Vec::new(),
+            api: self.api(registry)?,
+            profile: None,
+            network: self.network.clone(),
+            identity: Identity::Ambient,
         })
     }
 

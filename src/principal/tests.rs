@@ -10,6 +10,8 @@ use super::*;
 use crate::env::Env;
 use crate::log::Log;
 
+type Vars<'a> = &'a [(&'a str, &'a str)];
+
 const HOST: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
 const CHINA: &str = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
 
@@ -86,7 +88,7 @@ fn every_source_is_found_in_its_place() {
     let arn = ("AWS_ROLE_ARN", ROLE);
     let all = [KEYS[0], KEYS[1], token, arn, uri];
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], &str, usize, bool)] = &[
+    let cases: &[(&str, Vars<'_>, &str, usize, bool)] = &[
         // default profile, variables, source, roles, pinned
         ("", &all, "environment variables", 0, true),
         (STATIC, &KEYS[..1], "keys in a profile", 0, true),
@@ -155,7 +157,7 @@ fn what_is_wrong_is_said_with_profile_and_key() {
     let dev = ("AWS_PROFILE", "dev");
     let off = ("AWS_EC2_METADATA_DISABLED", "true");
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let cases: &[(&str, Vars<'_>, &str, &str)] = &[
         // files, variables, cause, hint
         ("", &[off], "no AWS credentials found; looked at", "AWS_PROFILE"),
         ("", &[off, KEYS[0]], "AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY", "aws configure"),
@@ -219,7 +221,7 @@ fn pinned(plan: &Plan) -> String {
 }
 
 /// `base`, and then each change of it, which has to lead to a name of its own.
-fn all_differ(base: (&str, &[(&str, &str)]), changes: &[(&str, &[(&str, &str)])], host: &str) {
+fn all_differ(base: (&str, Vars<'_>), changes: &[(&str, Vars<'_>)], host: &str) {
     let mut names = Vec::new();
     for (config, vars) in [base].iter().chain(changes) {
         let home = Home::new(config);
@@ -415,7 +417,7 @@ fn an_endpoint_comes_from_the_most_specific_setting() {
     let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
     let real = "https://api.ecr.eu-central-1.amazonaws.com";
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], &str, &str)] = &[
+    let cases: &[(&str, Vars<'_>, &str, &str)] = &[
         (config, &[specific, global], HOST, "http://specific"),
         (config, &[global], HOST, "http://global"),
         (config, &[], HOST, "http://section"),
@@ -441,7 +443,7 @@ fn fips_and_dual_stack_are_those_of_the_host_or_of_the_user_but_not_of_an_overri
     let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
     let host = "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com";
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], bool, bool)] = &[
+    let cases: &[(&str, Vars<'_>, bool, bool)] = &[
         (host, &[], true, false),
         (HOST, &[fips], true, false),
         (HOST, &[fips, ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE")], true, true),
@@ -480,7 +482,7 @@ fn sts_is_asked_in_the_partition_of_the_role() {
     };
     let china = "arn:aws-cn:iam::123456789012:role/r";
     #[rustfmt::skip]
-    let cases: &[(&str, &[(&str, &str)], &str, &str, &str)] = &[
+    let cases: &[(&str, Vars<'_>, &str, &str, &str)] = &[
         (ROLE, &[("AWS_REGION", "us-west-2"), ("AWS_DEFAULT_REGION", "us-east-2")], "region = x-1", HOST, "us-west-2"),
         (ROLE, &[("AWS_DEFAULT_REGION", "us-east-2")], "region = eu-west-3", HOST, "us-east-2"),
         (ROLE, &[], "region = eu-west-3", HOST, "eu-west-3"),

@@ -4,3 +4,10 @@
 mod support;
 
 mod fake;
+mod kubelet;
+mod life;
+mod logins;
+mod protocol;
+mod sources;
+mod surroundings;
+mod together;

@@ -25,7 +25,7 @@ use serde_json::json;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use authority::Authority;
-use behaviour::{Accept, Answer, Behaviour, Script};
+pub use behaviour::{Accept, Answer, Behaviour, Good, Script};
 use http::{Reply, Request, Stream};
 use services::{Asked, Service};
 
@@ -286,6 +286,18 @@ impl Fake {
     pub fn count(&self, service: &str) -> usize {
         let state = locked(&self.shared.state);
         state.calls.iter().filter(|c| c.service == service).count()
+    }
+
+    /// Waits until a service has been called so many times.
+    pub fn wait_for(&self, service: &str, calls: usize) {
+        let patience = std::time::Instant::now() + Duration::from_secs(20);
+        while self.count(service) < calls {
+            assert!(
+                std::time::Instant::now() < patience,
+                "{service} was not called"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Forgets the calls and the passwords.

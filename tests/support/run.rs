@@ -177,14 +177,54 @@ impl Helper {
         )
     }
 
+    /// The value of a variable that was set.
+    pub fn value(&self, name: &str) -> String {
+        let value = self.env.get(OsStr::new(name)).expect("it was set");
+        value.to_str().expect("text").to_owned()
+    }
+
     /// A run of the program with this argument.
     pub fn run_of(&self, arg: &str) -> Run {
-        let mut command = Command::new(&self.program);
-        command.arg(arg).env_clear().envs(&self.env);
+        self.bare().arg(arg)
+    }
+
+    /// A run of the program without arguments.
+    pub fn bare(&self) -> Run {
+        self.started(Command::new(&self.program))
+    }
+
+    /// A run of a shell script, which finds the program's path in what it is given.
+    pub fn shell(&self, script: &str) -> Run {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Run {
+        command.env_clear().envs(&self.env);
         command.current_dir(self.home());
         Run {
             command,
             stdin: Vec::new(),
+        }
+    }
+
+    /// Makes the cached tokens of a registry so many seconds older.
+    pub fn age(&self, host: &str, seconds: i64) {
+        let cache = "~/.cache/docker-credential-ecr-login";
+        for file in self.files(cache) {
+            if !file.to_string_lossy().contains(host) {
+                continue;
+            }
+            let path = self.path(cache).join(file);
+            let text = std::fs::read(&path).expect("readable");
+            let mut entry: Value = serde_json::from_slice(&text).expect("JSON");
+            for time in ["issued_at", "expires_at"] {
+                let at = entry[time].as_i64().expect("a time");
+                // Milliseconds, as the entry has them.
+                entry[time] = (at - seconds * 1000).into();
+            }
+            std::fs::write(&path, entry.to_string()).expect("writable");
         }
     }
 

@@ -1,0 +1,83 @@
+//! `get` as Bazel asks it: a JSON object with a URI, answered with request headers.
+//!
+//! The protocol is Bazel's credential-helper specification
+//! (<https://github.com/EngFlow/credential-helper-spec>). docker calls `get` too, but never sends
+//! a JSON object. Bazel also asks about the URLs that a registry redirects to: those get no
+//! header, or the storage behind them would refuse the request.
+
+use std::io;
+use std::process::ExitCode;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Io, explain};
+use crate::ecr::Issuer;
+use crate::helper::Helper;
+use crate::protocol;
+use crate::registry::Registry;
+
+/// Whether a request is Bazel's.
+pub(super) fn asked(stdin: &str) -> bool {
+    stdin.trim_start().starts_with('{')
+}
+
+#[derive(Deserialize)]
+struct Request {
+    uri: String,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    headers: Headers<'a>,
+    expires: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Headers<'a> {
+    authorization: [&'a str; 1],
+}
+
+pub(super) fn run<'a, I: Issuer>(
+    io: &mut Io<'_>,
+    stdin: &str,
+    helper: impl FnOnce() -> Helper<'a, I>,
+) -> io::Result<ExitCode> {
+    let Ok(Request { uri }) = serde_json::from_str(stdin) else {
+        explain(
+            io,
+            "stdin is not a JSON object with a uri",
+            "docker sends a registry's host, Bazel an object like {\"uri\": \"https://…\"}",
+        );
+        return Ok(ExitCode::FAILURE);
+    };
+    let Some(registry) = Registry::from_server_url(&uri) else {
+        writeln!(io.stdout, "{{}}")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    match helper().get(&registry) {
+        Ok(token) => {
+            let login = &token.login;
+            let pair = Zeroizing::new(format!("{}:{}", login.username, login.password.expose()));
+            let header = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+            protocol::write_line(
+                io.stdout,
+                &Response {
+                    headers: Headers {
+                        authorization: [&header],
+                    },
+                    expires: token.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                },
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            explain(io, &error, &error.hint());
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `list`: the hosts that `get` can serve, as far as local facts tell.
+//!
+//! docker's legacy build and the GitLab runner ask `get` for every host named here, and one
+//! failure spoils all the others: so nothing is named in hope. No network, no process.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::ExitCode;
+
+use chrono::Utc;
+use serde::Deserialize;
+
+use super::Io;
+use crate::cache::Cache;
+use crate::env::Env;
+use crate::log::Log;
+use crate::principal::{Facts, Identity};
+use crate::protocol;
+use crate::registry::Registry;
+
+/// ECR documents no other user name.
+const USERNAME: &str = "AWS";
+
+pub(super) fn run(
+    io: &mut Io<'_>,
+    env: &Env,
+    cache: Option<&Cache<'_>>,
+    log: Log<'_>,
+    called_as: Option<&str>,
+) -> io::Result<ExitCode> {
+    let mut hosts = BTreeMap::new();
+    if let Some(cache) = cache {
+        let facts = Facts::load(env, log);
+        for held in cache.held(Utc::now()) {
+            if hosts.contains_key(&held.host) {
+                continue;
+            }
+            let Some(registry) = Registry::from_server_url(&held.host) else {
+                continue;
+            };
+            let ours = match &held.name {
+                // A login that is kept serves whoever has nothing better.
+                None => true,
+                Some(held_as) => match facts.plan(&registry).map(|plan| plan.identity) {
+                    Ok(Identity::Pinned(name)) => name.as_str() == held_as,
+                    Ok(Identity::Ambient) => held.ambient,
+                    Err(_) => false,
+                },
+            };
+            if ours {
+                hosts.insert(held.host, held.username);
+            }
+        }
+    }
+    let helper = called_as.and_then(|name| name.strip_prefix("docker-credential-"));
+    for host in configured(env, helper) {
+        hosts.entry(host).or_insert_with(|| USERNAME.to_owned());
+    }
+    protocol::write_line(io.stdout, &hosts)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The ECR hosts that the user's docker configuration gives to this helper.
+fn configured(env: &Env, helper: Option<&str>) -> Vec<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Config {
+        #[serde(default)]
+        cred_helpers: BTreeMap<String, serde_json::Value>,
+    }
+    let config = env
+        .docker_config_dir()
+        .and_then(|dir| std::fs::read(dir.join("config.json")).ok())
+        .and_then(|json| serde_json::from_slice::<Config>(&json).ok());
+    let entries = config.map(|config| config.cred_helpers).unwrap_or_default();
+    entries
+        .into_iter()
+        .filter(|(_, value)| helper.is_some() && value.as_str() == helper)
+        .filter_map(|(host, _)| Some(Registry::from_server_url(&host)?.host().to_owned()))
+        .collect()
+}

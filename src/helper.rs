@@ -1,0 +1,456 @@
+//! The policy: when a cached token is served, when AWS is asked, and what happens when it fails.
+//!
+//! fresh? -> lock -> look again -> ask -> keep -> fall back. Any number of concurrent misses of
+//! one entry make one call: the first takes the lock, the others watch for what it leaves behind,
+//! a token or a failure that they would meet as well. Nothing here waits without a bound, and no
+//! fault of the cache is an error: without it AWS is asked.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::cache::lock::{Outcome, Wait};
+use crate::cache::{Cache, Failure};
+use crate::ecr::{self, Issued, Issuer};
+use crate::env::Env;
+use crate::log::Log;
+use crate::principal::{self, Facts, Identity, Name, Plan};
+use crate::registry::Registry;
+use crate::secret::Secret;
+use crate::settings;
+use crate::token::{self, Token};
+
+/// How long a renewal may hold up a token that is still usable.
+const RENEWAL: Duration = Duration::from_secs(3);
+
+/// How long no renewal is tried after one has failed.
+const RENEWAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
+
+/// Why there is no token.
+#[derive(Debug)]
+pub enum Error {
+    /// Local facts name nobody who could ask.
+    Plan(principal::Error),
+    /// AWS was asked in vain.
+    Aws(ecr::Error),
+    /// Another process asked in vain, at the same time and for the same principal.
+    Shared {
+        /// What it said.
+        cause: String,
+        /// What it advised.
+        hint: String,
+    },
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Plan(error) => error.hint(),
+            Self::Aws(error) => error.hint(),
+            Self::Shared { hint, .. } => hint.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan(error) => error.fmt(f),
+            Self::Aws(error) => error.fmt(f),
+            Self::Shared { cause, .. } => f.write_str(cause),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<principal::Error> for Error {
+    fn from(error: principal::Error) -> Self {
+        Self::Plan(error)
+    }
+}
+
+impl From<ecr::Error> for Error {
+    fn from(error: ecr::Error) -> Self {
+        Self::Aws(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Shared {
+            cause: failure.cause,
+            hint: failure.hint,
+        }
+    }
+}
+
+/// What answers a `get`; the parts are handed in.
+pub struct Helper<'a, I> {
+    /// The surroundings.
+    pub env: &'a Env,
+    /// Where tokens are kept, if anywhere.
+    pub cache: Option<&'a Cache<'a>>,
+    /// Who asks AWS.
+    pub issuer: I,
+    /// What time it is.
+    pub clock: fn() -> DateTime<Utc>,
+    /// The debug log.
+    pub log: Log<'a>,
+}
+
+/// What a waiter finds while the holder of the lock asks AWS.
+enum Seen {
+    Token(Token),
+    Failure(Failure),
+    /// The holder got what is of no use to others; queueing up behind it would only take longer.
+    NothingToShare,
+}
+
+impl<I: Issuer> Helper<'_, I> {
+    /// User and password for a registry: from the cache, from AWS, or, when neither has any for
+    /// the current principal, from a `docker login` that was kept.
+    pub fn get(&mut self, registry: &Registry) -> Result<Token, Error> {
+        let error = match self.token(registry) {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        self.log.debug(format_args!("no token: {error}"));
+        let kept = self
+            .cache
+            .and_then(|cache| cache.kept_login(registry.host(), (self.clock)()));
+        match kept {
+            Some(token) => {
+                self.log
+                    .debug(format_args!("served the login kept from docker login"));
+                Ok(token)
+            }
+            None => Err(error),
+        }
+    }
+
+    /// A token from AWS, with no regard to the cache: with the role and the web identity token
+    /// that are handed in, or else as the surroundings say. Also whether it may be kept.
+    pub fn get_uncached(
+        &mut self,
+        registry: &Registry,
+        web_identity: Option<(String, Secret)>,
+        session_name: &str,
+    ) -> Result<(Token, bool), Error> {
+        let began = Instant::now();
+        let facts = Facts::load(self.env, self.log);
+        let plan = match web_identity {
+            Some((role_arn, token)) => {
+                facts.web_identity_plan(registry, role_arn, session_name.to_owned(), token)?
+            }
+            None => facts.plan(registry)?,
+        };
+        let deadline = began + settings::timeout(self.env, false);
+        let (token, cacheable) = self.ask(&plan, registry, deadline)?;
+        Ok((token, cacheable.is_ok()))
+    }
+
+    fn token(&mut self, registry: &Registry) -> Result<Token, Error> {
+        let began = Instant::now();
+        let facts = Facts::load(self.env, self.log);
+        let plan = facts.plan(registry)?;
+        let timeout = settings::timeout(self.env, plan.asks_a_process());
+        let deadline = began + timeout;
+        self.log.debug(format_args!(
+            "{registry}: credentials from {}, {} roles assumed, at most {timeout:?}",
+            plan.source_kind(),
+            plan.roles.len(),
+        ));
+
+        let name = match &plan.identity {
+            Identity::Pinned(name) => name.clone(),
+            Identity::Ambient => {
+                let key_id = self.issuer.identify(&plan, deadline)?;
+                plan.ambient_name(registry, &key_id)
+            }
+        };
+        let Some(cache) = self.cache else {
+            self.log.debug(format_args!("no cache"));
+            return Ok(self.ask(&plan, registry, deadline)?.0);
+        };
+        let now = (self.clock)();
+        match cache.get(registry.host(), &name) {
+            Some(token) if token.is_fresh(now) => {
+                self.log.debug(format_args!(
+                    "cached token served, valid until {}",
+                    token.expires_at
+                ));
+                Ok(token)
+            }
+            Some(token) if token.is_usable(now) => {
+                Ok(self.renew(cache, &plan, registry, &name, token, deadline))
+            }
+            _ => self.fetch(cache, &plan, registry, &name, deadline, timeout / 2),
+        }
+    }
+
+    /// Tries to replace a token that has not much life left, and serves it if that fails.
+    fn renew(
+        &mut self,
+        cache: &Cache,
+        plan: &Plan,
+        registry: &Registry,
+        name: &Name,
+        held: Token,
+        deadline: Instant,
+    ) -> Token {
+        let host = registry.host();
+        let now = (self.clock)();
+        let recent = |failure: &Failure| {
+            let age = now - failure.at;
+            age >= TimeDelta::zero() && age < RENEWAL_PAUSE
+        };
+        if cache.failure(host, name).as_ref().is_some_and(recent) {
+            self.log.debug(format_args!(
+                "renewal failed a moment ago: old token served"
+            ));
+            return held;
+        }
+        let _guard = match cache.lock(host, name, Wait::No, || None::<()>) {
+            Outcome::Acquired(guard) => Some(guard),
+            Outcome::Unavailable => None,
+            Outcome::Polled(()) | Outcome::TimedOut => {
+                self.log
+                    .debug(format_args!("somebody else renews: old token served"));
+                return held;
+            }
+        };
+        match cache.get(host, name) {
+            Some(token) if token.is_fresh((self.clock)()) => return token,
+            _ => {}
+        }
+        let deadline = deadline.min(Instant::now() + RENEWAL);
+        match self.ask_and_keep(cache, plan, registry, name, deadline) {
+            Ok(token) => token,
+            Err(error) => {
+                self.log
+                    .debug(format_args!("renewal failed, old token served: {error}"));
+                held
+            }
+        }
+    }
+
+    /// Gets a token where there is none.
+    fn fetch(
+        &mut self,
+        cache: &Cache,
+        plan: &Plan,
+        registry: &Registry,
+        name: &Name,
+        deadline: Instant,
+        wait: Duration,
+    ) -> Result<Token, Error> {
+        let host = registry.host();
+        let began = (self.clock)();
+        let clock = self.clock;
+        let look = || match cache.get(host, name) {
+            Some(token) if token.is_usable(clock()) => Some(Seen::Token(token)),
+            _ => match cache.failure(host, name)? {
+                failure if failure.at < began => None,
+                failure if failure.shared => Some(Seen::Failure(failure)),
+                _ => Some(Seen::NothingToShare),
+            },
+        };
+        let (guard, seen) = match cache.lock(host, name, Wait::AtMost(wait), look) {
+            Outcome::Acquired(guard) => (Some(guard), look()),
+            Outcome::Polled(seen) => (None, Some(seen)),
+            Outcome::TimedOut => {
+                self.log.debug(format_args!(
+                    "waited {wait:?} for another process: going on alone"
+                ));
+                (None, None)
+            }
+            Outcome::Unavailable => (None, None),
+        };
+        match seen {
+            Some(Seen::Token(token)) => {
+                self.log
+                    .debug(format_args!("token of another process served"));
+                return Ok(token);
+            }
+            Some(Seen::Failure(failure)) => {
+                self.log
+                    .debug(format_args!("failure of another process shared"));
+                return Err(failure.into());
+            }
+            Some(Seen::NothingToShare) | None => {}
+        }
+        let result = self.ask_and_keep(cache, plan, registry, name, deadline);
+        drop(guard);
+        Ok(result?)
+    }
+
+    /// Asks AWS and leaves the result in the cache, for later and for whoever waits.
+    fn ask_and_keep(
+        &mut self,
+        cache: &Cache,
+        plan: &Plan,
+        registry: &Registry,
+        name: &Name,
+        deadline: Instant,
+    ) -> Result<Token, ecr::Error> {
+        let host = registry.host();
+        let result = self.ask(plan, registry, deadline);
+        let now = (self.clock)();
+        let left = match &result {
+            Ok((token, Ok(()))) => {
+                let ambient = plan.identity == Identity::Ambient;
+                cache.put(host, name, token, ambient, now)
+            }
+            Ok((_, Err(reason))) => {
+                self.log
+                    .debug(format_args!("token served once, not cached: {reason}"));
+                let failure = Failure {
+                    at: now,
+                    shared: false,
+                    cause: (*reason).to_owned(),
+                    hint: String::new(),
+                };
+                cache.record_failure(host, name, &failure)
+            }
+            Err(error) => {
+                let failure = Failure {
+                    at: now,
+                    shared: error.shared(),
+                    cause: error.to_string(),
+                    hint: error.hint(),
+                };
+                cache.record_failure(host, name, &failure)
+            }
+        };
+        if let Err(error) = left {
+            self.log.debug(format_args!("not cached: {error}"));
+        }
+        Ok(result?.0)
+    }
+
+    /// Asks AWS; the second part says why the token must not be cached, if so.
+    fn ask(
+        &mut self,
+        plan: &Plan,
+        registry: &Registry,
+        deadline: Instant,
+    ) -> Result<(Token, Result<(), &'static str>), ecr::Error> {
+        let issued = self.issuer.issue(plan, registry, deadline)?;
+        let now = (self.clock)();
+        let cacheable = cacheable(&issued, registry, now);
+        // ECR's tokens live for 12 hours; whoever says more is wrong or is not ECR.
+        let longest = now + token::LIFETIME;
+        let token = Token {
+            login: issued.login,
+            issued_at: now,
+            expires_at: issued.expires_at.map_or(now, |at| at.min(longest)),
+        };
+        Ok((token, cacheable))
+    }
+}
+
+/// Whether a reply may be kept, or why not. The clock may be wrong, and a stand-in for AWS may
+/// answer for another registry: such a token is good for the one who asked, and for nobody later.
+fn cacheable(issued: &Issued, registry: &Registry, now: DateTime<Utc>) -> Result<(), &'static str> {
+    match issued.expires_at {
+        None => return Err("the reply has no expiry"),
+        Some(at) if at <= now => return Err("the reply has expired already, by our clock"),
+        Some(_) => {}
+    }
+    match issued.proxy_endpoint.as_deref() {
+        Some(endpoint) if !names(endpoint, registry) => {
+            Err("the reply is for another account or region")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a proxyEndpoint agrees with the registry on account and region, as far as it names any.
+fn names(endpoint: &str, registry: &Registry) -> bool {
+    let Some(account_id) = registry.account_id() else {
+        return true;
+    };
+    match Registry::from_server_url(endpoint) {
+        Some(named) => {
+            named.account_id() == Some(account_id) && named.region() == registry.region()
+        }
+        None => {
+            let host = endpoint
+                .split_once("://")
+                .map_or(endpoint, |(_, rest)| rest);
+            let first = host.split('.').next().unwrap_or_default();
+            let is_account = first.len() == 12 && first.bytes().all(|b| b.is_ascii_digit());
+            !is_account || first == account_id
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::Login;
+
+    const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+    fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
+        Issued {
+            login: Login {
+                username: "AWS".into(),
+                password: Secret::from("pw"),
+            },
+            expires_at: expires_in.map(|s| now() + TimeDelta::seconds(s)),
+            proxy_endpoint: proxy_endpoint.map(str::to_owned),
+        }
+    }
+
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
+    }
+
+    #[test]
+    fn only_a_reply_that_is_ours_and_has_life_left_is_kept() {
+        let registry = Registry::from_server_url(HOST).expect("ECR");
+        for (expires_in, endpoint, kept) in [
+            (Some(60), None, true),
+            (
+                Some(60),
+                Some("https://123456789012.dkr.ecr.us-east-1.amazonaws.com"),
+                true,
+            ),
+            (Some(60), Some("http://localhost:5000"), true),
+            (
+                Some(60),
+                Some("http://123456789012.dkr.ecr.us-east-1.localhost:4566"),
+                true,
+            ),
+            (None, None, false),
+            (Some(0), None, false),
+            (Some(-60), None, false),
+            (
+                Some(60),
+                Some("https://999999999999.dkr.ecr.us-east-1.amazonaws.com"),
+                false,
+            ),
+            (
+                Some(60),
+                Some("https://123456789012.dkr.ecr.us-west-2.amazonaws.com"),
+                false,
+            ),
+            (
+                Some(60),
+                Some("http://999999999999.dkr.ecr.us-east-1.localhost:4566"),
+                false,
+            ),
+        ] {
+            let reply = issued(expires_in, endpoint);
+            assert_eq!(
+                cacheable(&reply, &registry, now()).is_ok(),
+                kept,
+                "{reply:?}"
+            );
+        }
+    }
+}

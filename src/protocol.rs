@@ -1,0 +1,289 @@
+//! The docker-credential-helper protocol: what is asked on stdin, what is answered on stdout.
+//!
+//! Pure, over `Read` and `Write`; nothing in here knows AWS. The exact strings are those that
+//! clients compare against (docker-credential-helpers' `credentials` package), and docker reads
+//! errors from **stdout**.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+use crate::token::Login;
+
+/// Clients take this to mean "ask somebody else, or go on without credentials".
+pub const NOT_FOUND: &str = "credentials not found in native keychain";
+
+/// No credential request is this long; what is longer is refused.
+const LIMIT: u64 = 64 * 1024;
+
+/// What the client wants, by its one argument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Answer with credentials for a server URL.
+    Get,
+    /// Keep the credentials of a `docker login`.
+    Store,
+    /// Forget those of a server URL.
+    Erase,
+    /// Name the hosts that `get` can serve.
+    List,
+    /// Say the program's version.
+    Version,
+}
+
+impl Action {
+    /// The action that a first argument names.
+    pub fn named(argument: &str) -> Option<Self> {
+        Some(match argument {
+            "get" => Self::Get,
+            "store" => Self::Store,
+            "erase" => Self::Erase,
+            "list" => Self::List,
+            "version" => Self::Version,
+            _ => return None,
+        })
+    }
+}
+
+/// A request that cannot be answered; the Display is what the client gets on stdout.
+#[derive(Debug)]
+pub enum Error {
+    /// stdin could not be read.
+    Unreadable(io::Error),
+    /// More than 64 KiB on stdin.
+    TooLong,
+    /// Not UTF-8.
+    NotUtf8,
+    /// A control character inside of a server URL.
+    ControlCharacter,
+    /// No server URL.
+    NoServerUrl,
+    /// No user name.
+    NoUsername,
+    /// `store` got something that is not its JSON.
+    NotCredentials,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(source) => write!(f, "cannot read stdin: {source}"),
+            Self::TooLong => write!(f, "more than {LIMIT} bytes on stdin"),
+            Self::NotUtf8 => f.write_str("stdin is not UTF-8"),
+            Self::ControlCharacter => f.write_str("the server URL contains a control character"),
+            // These two are compared by clients, to the letter.
+            Self::NoServerUrl => f.write_str("no credentials server URL"),
+            Self::NoUsername => f.write_str("no credentials username"),
+            Self::NotCredentials => {
+                f.write_str("stdin is not the JSON object with ServerURL, Username and Secret")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Reads all of stdin, within the limit.
+pub fn read(stdin: &mut dyn Read) -> Result<Zeroizing<String>, Error> {
+    // Room for every real request, so that no part of a secret stays behind in a grown buffer.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    stdin
+        .take(LIMIT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Error::Unreadable)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(Error::TooLong);
+    }
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) => {
+            drop(Zeroizing::new(error.into_bytes()));
+            Err(Error::NotUtf8)
+        }
+    }
+}
+
+/// The server URL in what `get` and `erase` read: lines joined, then trimmed.
+pub fn server_url(stdin: &str) -> Result<String, Error> {
+    let joined: String = stdin.lines().collect();
+    let url = joined.trim();
+    if url.is_empty() {
+        return Err(Error::NoServerUrl);
+    }
+    if url.chars().any(char::is_control) {
+        return Err(Error::ControlCharacter);
+    }
+    Ok(url.to_owned())
+}
+
+/// What `store` reads.
+#[derive(Debug)]
+pub struct Credentials {
+    /// The registry, in whatever form the client likes.
+    pub server_url: String,
+    /// User name and password.
+    pub login: Login,
+}
+
+/// The credentials in what `store` reads; the server URL is checked first, then the user name.
+pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Wire {
+        #[serde(default, rename = "ServerURL")]
+        server_url: String,
+        #[serde(default)]
+        username: String,
+        #[serde(default)]
+        secret: Zeroizing<String>,
+    }
+    let mut wire: Wire = serde_json::from_str(stdin).map_err(|_| Error::NotCredentials)?;
+    let server_url = wire.server_url.trim();
+    if server_url.is_empty() {
+        return Err(Error::NoServerUrl);
+    }
+    if wire.username.is_empty() {
+        return Err(Error::NoUsername);
+    }
+    if server_url.chars().any(char::is_control) {
+        return Err(Error::ControlCharacter);
+    }
+    Ok(Credentials {
+        server_url: server_url.to_owned(),
+        login: Login {
+            username: wire.username,
+            password: Secret::new(std::mem::take(&mut *wire.secret)),
+        },
+    })
+}
+
+/// Answers `get`: one line of JSON, with the server URL as it was received.
+pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> io::Result<()> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Wire<'a> {
+        #[serde(rename = "ServerURL")]
+        server_url: &'a str,
+        username: &'a str,
+        secret: &'a str,
+    }
+    write_line(
+        stdout,
+        &Wire {
+            server_url,
+            username: &login.username,
+            secret: login.password.expose(),
+        },
+    )
+}
+
+/// Writes one line of JSON with a single call, so that no reader sees half of it.
+pub fn write_line(stdout: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    serde_json::to_writer(&mut *line, value)?;
+    line.push(b'\n');
+    stdout.write_all(&line)?;
+    stdout.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    #[test]
+    fn every_form_of_a_server_url_is_taken() {
+        for (stdin, expected) in [
+            ("host", "host"),
+            ("host\n", "host"),
+            ("host\r\n", "host"),
+            ("host ", "host"),
+            ("host \r\n", "host"),
+            ("  https://host/v2/\n", "https://host/v2/"),
+            ("https://ho\nst\n", "https://host"),
+        ] {
+            assert_eq!(server_url(stdin).expect(stdin), expected);
+        }
+    }
+
+    #[test]
+    fn an_empty_server_url_has_its_own_answer() {
+        for stdin in ["", "\n", " \r\n \n"] {
+            let error = server_url(stdin).expect_err("empty");
+            assert_eq!(error.to_string(), "no credentials server URL");
+        }
+    }
+
+    #[test]
+    fn control_characters_are_refused() {
+        for stdin in ["ho\0st", "host\u{1b}[31m", "ho\tst", "ho\u{7f}st"] {
+            assert!(
+                matches!(server_url(stdin), Err(Error::ControlCharacter)),
+                "{stdin:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn stdin_is_limited_and_utf8() {
+        let exactly = vec![b'a'; LIMIT as usize];
+        assert_eq!(
+            read(&mut Cursor::new(&exactly)).expect("fits").len(),
+            exactly.len()
+        );
+        let over = vec![b'a'; LIMIT as usize + 1];
+        assert!(matches!(read(&mut Cursor::new(over)), Err(Error::TooLong)));
+        assert!(matches!(
+            read(&mut Cursor::new([0xff])),
+            Err(Error::NotUtf8)
+        ));
+    }
+
+    #[test]
+    fn store_checks_the_server_url_then_the_user_name() {
+        for (stdin, message) in [
+            (r#"{}"#, "no credentials server URL"),
+            (
+                r#"{"ServerURL":" ","Username":""}"#,
+                "no credentials server URL",
+            ),
+            (
+                r#"{"ServerURL":"h","Username":"","Secret":"s"}"#,
+                "no credentials username",
+            ),
+            (
+                r#"{"ServerURL":"h\u0000","Username":"u"}"#,
+                "the server URL contains a control character",
+            ),
+            (
+                "nonsense",
+                "stdin is not the JSON object with ServerURL, Username and Secret",
+            ),
+        ] {
+            assert_eq!(credentials(stdin).expect_err(stdin).to_string(), message);
+        }
+        let good =
+            credentials(r#"{"ServerURL":"h","Username":"AWS","Secret":"s\n"}"#).expect("good");
+        assert_eq!(
+            (good.server_url.as_str(), good.login.password.expose()),
+            ("h", "s\n")
+        );
+    }
+
+    #[test]
+    fn the_answer_is_one_line_of_escaped_json() {
+        let login = Login {
+            username: "AWS".into(),
+            password: Secret::from("a\"\n\u{e9}"),
+        };
+        let mut out = Vec::new();
+        write_login(&mut out, "https://Host/v2/", &login).expect("a vector takes all");
+        assert_eq!(
+            String::from_utf8(out).expect("JSON"),
+            "{\"ServerURL\":\"https://Host/v2/\",\"Username\":\"AWS\",\"Secret\":\"a\\\"\\n\u{e9}\"}\n"
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! The life of a token, and the cache on disk: what is served, renewed, kept and swept.
+
+use std::time::Duration;
+
+use crate::support::fake::{Answer, BlackHole, Fake, Good, Script};
+use crate::support::run::Helper;
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const OTHER: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+const CACHE: &str = "~/.cache/docker-credential-ecr-login";
+
+fn good(change: impl FnOnce(&mut Good)) -> Answer {
+    let mut good = Good::default();
+    change(&mut good);
+    Answer::Ok(good)
+}
+
+#[test]
+fn a_cached_token_outlives_the_network() {
+    let mut fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    fake.stop();
+    assert_eq!(helper.secret(HOST), first);
+}
+
+#[test]
+fn an_aging_token_is_renewed_before_it_expires() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    fake.ecr(Script::steps(vec![Answer::expires_in(4)]));
+    let first = helper.secret(HOST);
+    assert_eq!(helper.secret(HOST), first, "fresh for half of its life");
+    std::thread::sleep(Duration::from_millis(2100));
+    assert_ne!(helper.secret(HOST), first);
+    assert_eq!(fake.count("ecr"), 2);
+}
+
+#[test]
+fn a_usable_token_is_served_when_renewal_fails_and_not_tried_again_at_once() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    fake.ecr(Script {
+        steps: vec![Answer::expires_in(60)],
+        then: Answer::error(400, "AccessDeniedException", "no"),
+    });
+    let first = helper.secret(HOST);
+    helper.age(HOST, 40);
+    for _ in 0..3 {
+        assert_eq!(helper.secret(HOST), first);
+    }
+    assert_eq!(fake.count("ecr"), 2, "one attempt, then none for a minute");
+}
+
+#[test]
+fn a_usable_token_is_held_up_for_three_seconds_at_most() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    fake.ecr(Script {
+        steps: vec![Answer::expires_in(60)],
+        then: Answer::HangBeforeHeaders,
+    });
+    let first = helper.secret(HOST);
+    helper.age(HOST, 40);
+    let output = helper.get(HOST);
+    assert_eq!(output.expect_secret(HOST), first);
+    assert!(
+        output.elapsed < Duration::from_millis(3500),
+        "{:?}",
+        output.elapsed
+    );
+}
+
+#[test]
+fn an_expired_token_is_never_served() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    fake.ecr(Script {
+        steps: vec![Answer::expires_in(1)],
+        then: Answer::error(400, "AccessDeniedException", "no"),
+    });
+    helper.secret(HOST);
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(helper.get(HOST).code, Some(1));
+}
+
+#[test]
+fn a_reply_that_cannot_be_kept_is_served_once() {
+    for answer in [
+        good(|g| g.no_expires_at = true),
+        good(|g| g.expires_in = Some(-60)),
+        good(|g| {
+            g.proxy_endpoint = Some("https://999999999999.dkr.ecr.us-east-1.amazonaws.com".into());
+        }),
+        good(|g| {
+            g.proxy_endpoint = Some("https://123456789012.dkr.ecr.eu-west-1.amazonaws.com".into());
+        }),
+    ] {
+        let fake = Fake::start();
+        fake.ecr(Script::always(answer.clone()));
+        let helper = Helper::with_keys(&fake);
+        assert_ne!(helper.secret(HOST), helper.secret(HOST), "{answer:?}");
+        assert_eq!(fake.count("ecr"), 2, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_reply_that_is_no_login_is_an_error() {
+    use base64::Engine;
+    let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
+    for token in [
+        serde_json::Value::Null,
+        "%%%".into(),
+        "".into(),
+        encode(b"AWS").into(),
+        encode(b":pw").into(),
+        encode(b"AWS:").into(),
+        encode(b"AWS:\xff").into(),
+    ] {
+        let fake = Fake::start();
+        fake.ecr(Script::always(good(|g| {
+            g.authorization_token = Some(token.clone())
+        })));
+        let output = Helper::with_keys(&fake).get(HOST);
+        assert_eq!(output.code, Some(1), "{token}");
+        assert_eq!(output.stderr.lines().count(), 2, "{token}: {output:?}");
+    }
+}
+
+#[test]
+fn different_registries_have_different_tokens() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let hosts = [
+        HOST,
+        OTHER,
+        "210987654321.dkr.ecr.us-east-1.amazonaws.com",
+        "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com",
+        "123456789012.dkr-ecr.us-east-1.on.aws",
+        "public.ecr.aws",
+    ];
+    let secrets: Vec<_> = hosts.iter().map(|host| helper.secret(host)).collect();
+    for (i, host) in hosts.iter().enumerate() {
+        assert_eq!(helper.secret(host), secrets[i]);
+        assert!(!secrets[..i].contains(&secrets[i]), "{host}");
+    }
+}
+
+#[test]
+fn the_cache_can_be_turned_off_and_moved() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_DISABLE_CACHE", "0");
+    assert_ne!(helper.secret(HOST), helper.secret(HOST));
+    assert_eq!(helper.files("~/").len(), 0);
+    let helper = helper
+        .unset("AWS_ECR_DISABLE_CACHE")
+        .env("AWS_ECR_CACHE_DIR", "~/elsewhere");
+    assert_eq!(helper.secret(HOST), helper.secret(HOST));
+    assert_eq!(helper.files("~/elsewhere").len(), 1);
+    assert_eq!(helper.files("~/").len(), 1);
+}
+
+#[test]
+fn files_are_private_and_neither_locks_nor_temporary_files_stay() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    helper.secret(HOST);
+    helper.secret(OTHER);
+    let files = helper.files(CACHE);
+    assert_eq!(files.len(), 2, "{files:?}");
+    let root = helper.path(CACHE);
+    for file in &files {
+        let mode =
+            |path: &std::path::Path| path.metadata().expect("exists").permissions().mode() & 0o7777;
+        let path = root.join(file);
+        assert_eq!(mode(&path), 0o600);
+        for dir in path.ancestors().skip(1).take_while(|dir| *dir != root) {
+            assert_eq!(mode(dir), 0o700, "{}", dir.display());
+        }
+    }
+}
+
+#[test]
+fn what_is_over_is_swept_when_an_entry_is_written() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    fake.ecr(Script::steps(vec![Answer::expires_in(1)]));
+    helper.secret(HOST);
+    std::thread::sleep(Duration::from_millis(1100));
+    let helper = helper.env("AWS_ACCESS_KEY_ID", "AKIAFAKEENVIRONMENT2");
+    helper.secret(OTHER);
+    let files = helper.files(CACHE);
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].to_string_lossy().contains(OTHER), "{files:?}");
+}
+
+#[test]
+fn without_credentials_and_metadata_the_answer_comes_within_five_seconds() {
+    let hole = BlackHole::new().expect("a socket that swallows everything");
+    let helper = Helper::new()
+        .unset("AWS_EC2_METADATA_DISABLED")
+        .env("AWS_EC2_METADATA_SERVICE_ENDPOINT", hole.url());
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stderr.contains("no AWS credentials found"),
+        "{output:?}"
+    );
+    assert!(
+        output.elapsed < Duration::from_secs(5),
+        "{:?}",
+        output.elapsed
+    );
+}
+
+#[test]
+fn one_deadline_covers_everything() {
+    let fake = Fake::start();
+    fake.ecr(Script::always(Answer::HangBeforeHeaders));
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_TIMEOUT", "1.5");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.elapsed >= Duration::from_millis(1400),
+        "{:?}",
+        output.elapsed
+    );
+    assert!(
+        output.elapsed < Duration::from_millis(2200),
+        "{:?}",
+        output.elapsed
+    );
+}

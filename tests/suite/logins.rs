@@ -1,0 +1,196 @@
+//! `store`, `erase` and `list`: what `docker login` and `docker logout` leave behind.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::support::fake::Fake;
+use crate::support::run::{Helper, Output};
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const OTHER: &str = "210987654321.dkr.ecr.eu-west-1.amazonaws.com";
+
+/// A password of ECR's making that ends in so many seconds.
+fn password(expires_in: i64) -> String {
+    let expiration = chrono::Utc::now().timestamp() + expires_in;
+    STANDARD.encode(format!(
+        r#"{{"payload":"p","datakey":"d","version":"2","type":"DATA_KEY","expiration":{expiration}}}"#
+    ))
+}
+
+fn store(helper: &Helper, server_url: &str, username: &str, secret: &str) -> Output {
+    let stdin = serde_json::json!({
+        "ServerURL": server_url, "Username": username, "Secret": secret,
+    });
+    helper.run_of("store").stdin(stdin.to_string()).run()
+}
+
+fn erase(helper: &Helper, server_url: &str) -> Output {
+    helper.run_of("erase").stdin(server_url).run()
+}
+
+fn list(helper: &Helper) -> serde_json::Value {
+    let output = helper.run_of("list").stdin("unused").run();
+    assert_eq!(
+        (output.code, output.stderr.as_str()),
+        (Some(0), ""),
+        "{output:?}"
+    );
+    serde_json::from_str(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_kept_login_is_the_last_resort() {
+    let fake = Fake::start();
+    let helper = Helper::new();
+    let secret = password(3600);
+    store(&helper, &format!("https://{HOST}"), "AWS", &secret).expect(0, "", "");
+    assert_eq!(helper.secret(HOST), secret, "nobody else has any");
+    assert_eq!(list(&helper), serde_json::json!({ HOST: "AWS" }));
+    assert_eq!(helper.get(OTHER).code, Some(1), "it is for one registry");
+    let helper = helper.asks(&fake).keys();
+    assert_ne!(helper.secret(HOST), secret, "it shadows nobody");
+}
+
+#[test]
+fn what_cannot_be_trusted_is_accepted_but_not_kept() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let ours = helper.secret(HOST);
+    for (username, secret) in [
+        ("AWS", "plain".to_owned()),
+        ("AWS", String::new()),
+        ("AWS", password(-1)),
+        ("bob", password(3600)),
+        ("AWS", ours),
+    ] {
+        store(&helper, HOST, username, &secret).expect(0, "", "");
+    }
+    let helper = helper.unset("AWS_ACCESS_KEY_ID");
+    assert_eq!(helper.get(HOST).code, Some(1), "nothing was kept");
+}
+
+#[test]
+fn a_login_elsewhere_is_refused_with_a_way_out() {
+    let output = store(&Helper::new(), "https://index.docker.io/v1/", "bob", "pw");
+    assert_eq!((output.code, output.stderr.as_str()), (Some(1), ""));
+    assert!(output.stdout.contains("credHelpers"), "{output:?}");
+    assert!(!output.stdout.contains("pw\""), "{output:?}");
+}
+
+#[test]
+fn erase_forgets_every_principal_of_one_registry() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    helper.secret(HOST);
+    helper.secret(OTHER);
+    let helper = helper.env("AWS_ACCESS_KEY_ID", "AKIAFAKEENVIRONMENT2");
+    helper.secret(HOST);
+    store(&helper, HOST, "AWS", &password(3600)).expect(0, "", "");
+    assert_eq!(fake.count("ecr"), 3);
+
+    // docker logout calls with up to four forms.
+    for form in [
+        HOST.to_owned(),
+        format!("http://{HOST}"),
+        format!("https://{HOST}/"),
+    ] {
+        erase(&helper, &form).expect(0, "", "");
+    }
+    assert_eq!(
+        list(&helper),
+        serde_json::json!({}),
+        "the other key has OTHER"
+    );
+    helper.secret(HOST);
+    let helper = helper.keys();
+    helper.secret(HOST);
+    helper.secret(OTHER);
+    assert_eq!(
+        fake.count("ecr"),
+        5,
+        "only the erased ones are asked for again"
+    );
+}
+
+#[test]
+fn erase_of_what_is_not_there_succeeds() {
+    let helper = Helper::new();
+    for host in [
+        HOST,
+        "docker.io",
+        "https://index.docker.io/v1/",
+        "public.ecr.aws",
+    ] {
+        erase(&helper, host).expect(0, "", "");
+    }
+    assert!(helper.files("~/").is_empty(), "and leaves nothing behind");
+}
+
+#[test]
+fn storage_can_be_ignored_for_every_host() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_IGNORE_CREDS_STORAGE", "true");
+    helper.secret(HOST);
+    for host in [HOST, "docker.io"] {
+        store(&helper, host, "AWS", &password(3600)).expect(0, "", "");
+        erase(&helper, host).expect(0, "", "");
+    }
+    helper.secret(HOST);
+    assert_eq!(fake.count("ecr"), 1);
+}
+
+#[test]
+fn list_names_what_get_can_serve_and_nothing_else() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    assert_eq!(list(&helper), serde_json::json!({}));
+    helper.secret(&format!("https://{HOST}/v2/"));
+    helper.secret("public.ecr.aws");
+    helper.write(
+        "~/.docker/config.json",
+        format!(
+            r#"{{"credHelpers":{{"https://{OTHER}":"ecr-login","docker.io":"ecr-login",
+            "333333333333.dkr.ecr.us-east-1.amazonaws.com":"osxkeychain"}}}}"#
+        ),
+    );
+    fake.forget();
+    assert_eq!(
+        list(&helper),
+        serde_json::json!({ HOST: "AWS", OTHER: "AWS", "public.ecr.aws": "AWS" })
+    );
+    let helper = helper.env("AWS_ACCESS_KEY_ID", "AKIAFAKEENVIRONMENT2");
+    assert_eq!(
+        list(&helper),
+        serde_json::json!({ OTHER: "AWS" }),
+        "another principal"
+    );
+    assert_eq!(fake.calls().len(), 0, "list asks nobody");
+}
+
+#[test]
+fn list_starts_no_process_and_names_ambient_entries() {
+    let fake = Fake::start();
+    let helper = Helper::new().asks(&fake).file(
+        "~/.aws/config",
+        "[default]\ncredential_process = sh -c 'echo x >> ~/ran; echo {\\\"Version\\\":1,\
+         \\\"AccessKeyId\\\":\\\"AKIAFAKEPROCESS00001\\\",\\\"SecretAccessKey\\\":\\\"s\\\"}'\n",
+    );
+    helper.secret(HOST);
+    assert_eq!(helper.read("~/ran"), "x\n");
+    assert_eq!(list(&helper), serde_json::json!({ HOST: "AWS" }));
+    assert_eq!(helper.read("~/ran"), "x\n");
+}
+
+#[test]
+fn a_docker_configuration_that_is_broken_is_no_reason_to_fail() {
+    for text in [
+        "",
+        "null",
+        "[",
+        r#"{"credHelpers":7}"#,
+        r#"{"credHelpers":{"a":1}}"#,
+    ] {
+        let helper = Helper::new().file("~/.docker/config.json", text);
+        assert_eq!(list(&helper), serde_json::json!({}), "{text}");
+    }
+}

@@ -1,0 +1,258 @@
+//! The protocol, to the letter: arguments, exact strings, exit statuses and forms of input.
+
+use crate::support::fake::{Answer, Fake, Script};
+use crate::support::run::{Helper, NOT_FOUND};
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version>\n";
+
+#[test]
+fn arguments_are_answered_as_every_helper_answers_them() {
+    let helper = Helper::new();
+    let version = format!(
+        "docker-credential-ecr-login (docker-credential-ecr-login) {}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for (args, code, stdout) in [
+        (&["version"][..], 0, version.as_str()),
+        (&["--version"], 0, &version),
+        (&["-v"], 0, &version),
+        (&["--help"], 0, USAGE),
+        (&["-h"], 0, USAGE),
+        (&[], 1, USAGE),
+        (&["get", "list"], 1, USAGE),
+        (
+            &["frob"],
+            1,
+            "docker-credential-ecr-login: unknown action: frob\n",
+        ),
+        (&[""], 1, "docker-credential-ecr-login: unknown action: \n"),
+        (
+            &["GET"],
+            1,
+            "docker-credential-ecr-login: unknown action: GET\n",
+        ),
+    ] {
+        let run = args.iter().fold(helper.bare(), |run, arg| run.arg(arg));
+        run.run().expect(code, stdout, "");
+    }
+}
+
+#[test]
+fn every_form_of_a_server_url_is_answered_and_echoed() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    for (stdin, echoed) in [
+        (format!("{HOST}\n"), HOST.to_owned()),
+        (format!("{HOST}\r\n"), HOST.to_owned()),
+        (format!("{HOST} "), HOST.to_owned()),
+        (format!("{HOST} \r\n"), HOST.to_owned()),
+        (format!("https://{HOST}"), format!("https://{HOST}")),
+        (format!("http://{HOST}"), format!("http://{HOST}")),
+        (format!("{HOST}:443"), format!("{HOST}:443")),
+        (format!("https://{HOST}:443"), format!("https://{HOST}:443")),
+        (format!("{HOST}/"), format!("{HOST}/")),
+        (format!("{HOST}/team/app"), format!("{HOST}/team/app")),
+        (format!("https://{HOST}/v2/"), format!("https://{HOST}/v2/")),
+        (HOST.to_uppercase(), HOST.to_uppercase()),
+    ] {
+        let output = helper.get(&stdin);
+        assert_eq!(output.expect_secret(&echoed), first, "{stdin:?}");
+    }
+    assert_eq!(fake.count("ecr"), 1);
+}
+
+#[test]
+fn an_empty_server_url_then_an_empty_username_are_checked_first() {
+    let helper = Helper::new().env("AWS_ECR_IGNORE_CREDS_STORAGE", "true");
+    for (action, stdin, answer) in [
+        ("get", "", "no credentials server URL\n"),
+        ("get", " \r\n", "no credentials server URL\n"),
+        ("erase", "\n", "no credentials server URL\n"),
+        ("store", "{}", "no credentials server URL\n"),
+        (
+            "store",
+            r#"{"ServerURL":"","Username":"u","Secret":"s"}"#,
+            "no credentials server URL\n",
+        ),
+        (
+            "store",
+            r#"{"ServerURL":"docker.io","Username":"","Secret":"s"}"#,
+            "no credentials username\n",
+        ),
+    ] {
+        helper
+            .run_of(action)
+            .stdin(stdin)
+            .run()
+            .expect(1, answer, "");
+    }
+}
+
+#[test]
+fn bad_stdin_gets_a_clear_error() {
+    let helper = Helper::new();
+    let long = vec![b'a'; 64 * 1024 + 1];
+    for action in ["get", "erase", "store"] {
+        for (stdin, answer) in [
+            (&long[..], "more than 65536 bytes on stdin\n"),
+            (b"\xff\xfe", "stdin is not UTF-8\n"),
+        ] {
+            helper
+                .run_of(action)
+                .stdin(stdin)
+                .run()
+                .expect(1, answer, "");
+        }
+    }
+    for stdin in ["a\0b", "a\x1b[31mb", "a\tb"] {
+        let answer = "the server URL contains a control character\n";
+        helper.get(stdin).expect(1, answer, "");
+    }
+    let answer = "stdin is not the JSON object with ServerURL, Username and Secret\n";
+    for stdin in ["", "null", "7", "{\"ServerURL\":1}", "{"] {
+        helper
+            .run_of("store")
+            .stdin(stdin)
+            .run()
+            .expect(1, answer, "");
+    }
+}
+
+#[test]
+fn a_host_that_is_not_ecr_is_not_found_without_a_word() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_STRICT", "true");
+    for host in [
+        "docker.io",
+        "https://index.docker.io/v1/",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com.evil.example",
+        "evil.example/123456789012.dkr.ecr.us-east-1.amazonaws.com",
+        "123456789012.dkr.ecr.us-east-1.amazonaws.com@evil.example",
+        "12345678901.dkr.ecr.us-east-1.amazonaws.com",
+        "1234567890123.dkr.ecr.us-east-1.amazonaws.com",
+        "localhost:5000",
+    ] {
+        helper.get(host).expect_not_found();
+    }
+    assert_eq!(fake.calls().len(), 0);
+}
+
+#[test]
+fn a_failure_is_not_found_on_stdout_and_explained_on_stderr() {
+    let helper = Helper::new();
+    let output = helper.get(HOST);
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), NOT_FOUND));
+    let lines: Vec<_> = output.stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "{output:?}");
+    let cause = lines[0]
+        .strip_prefix("docker-credential-ecr-login: ")
+        .expect("the cause");
+    assert!(lines[1].starts_with("hint: "), "{output:?}");
+
+    let strict = helper.env("AWS_ECR_STRICT", "true").get(HOST);
+    strict.expect(1, &format!("{cause}\n"), &output.stderr);
+}
+
+#[test]
+fn the_debug_log_explains_and_nothing_else_writes_to_stderr() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_LOG", "debug");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(0));
+    assert!(output.stderr.lines().count() >= 2, "{output:?}");
+    for line in output.stderr.lines() {
+        assert!(
+            line.starts_with("docker-credential-ecr-login: debug: "),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn bazel_gets_headers_for_ecr_and_nothing_for_others() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let password = helper.secret(HOST);
+    for uri in [
+        format!("https://{HOST}/v2/app/blobs/sha256:00"),
+        format!("{HOST}/v2/app/manifests/1"),
+    ] {
+        let stdin = serde_json::json!({ "uri": uri, "extra": [1] }).to_string();
+        let output = helper.get(&stdin);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+        let answer: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+        let header = answer["headers"]["Authorization"][0]
+            .as_str()
+            .expect("a header");
+        use base64::Engine;
+        let pair = base64::engine::general_purpose::STANDARD
+            .decode(header.strip_prefix("Basic ").expect("basic"))
+            .expect("base64");
+        assert_eq!(pair, format!("AWS:{password}").as_bytes());
+        let expires = answer["expires"].as_str().expect("a time");
+        assert!(
+            chrono::DateTime::parse_from_rfc3339(expires).is_ok(),
+            "{expires}"
+        );
+    }
+    for uri in [
+        "https://prod-us-east-1-starport-layer-bucket.s3.us-east-1.amazonaws.com/x?X-Amz-Signature=1",
+        "https://index.docker.io/v2/",
+    ] {
+        let stdin = serde_json::json!({ "uri": uri }).to_string();
+        helper.get(&stdin).expect(0, "{}\n", "");
+    }
+    assert_eq!(fake.count("ecr"), 1);
+}
+
+#[test]
+fn bazel_gets_nothing_on_stdout_when_it_fails() {
+    let helper = Helper::new();
+    for stdin in [
+        format!("{{\"uri\":\"https://{HOST}/\"}}"),
+        "{\"uri\":1}".into(),
+        "{".into(),
+    ] {
+        let output = helper.get(&stdin);
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(1), ""),
+            "{stdin}"
+        );
+        assert_eq!(output.stderr.lines().count(), 2, "{output:?}");
+    }
+}
+
+#[test]
+fn both_public_hosts_are_served_by_ecr_public_alone() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_REGION", "eu-west-1");
+    let private = helper.secret("123456789012.dkr.ecr.us-east-1.amazonaws.com");
+    for host in ["public.ecr.aws", "ecr-public.aws.com"] {
+        assert_ne!(helper.secret(host), private);
+    }
+    assert_eq!((fake.count("ecr"), fake.count("ecr_public")), (1, 2));
+    for call in fake.calls_to("ecr_public") {
+        assert_eq!(call.signing_region.as_deref(), Some("us-east-1"));
+    }
+}
+
+#[test]
+fn the_account_in_the_host_is_the_registry_that_is_asked_for() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    helper.secret("210987654321.dkr.ecr.eu-central-1.amazonaws.com");
+    let calls = fake.calls_to("ecr");
+    assert_eq!(calls[0].param("registryIds"), Some("210987654321"));
+    assert_eq!(calls[0].signing_region.as_deref(), Some("eu-central-1"));
+}
+
+#[test]
+fn the_password_is_served_as_it_is() {
+    let password = "a:b\"\\\n\u{e9}\u{1f433}\0";
+    let fake = Fake::start();
+    fake.ecr(Script::always(Answer::password(password)));
+    assert_eq!(Helper::with_keys(&fake).secret(HOST), password);
+}
