@@ -35,7 +35,7 @@ use crate::env::Env;
 use crate::log::Log;
 use crate::principal::{Endpoint, Network, Plan, Source};
 use crate::proxy::Proxies;
-use crate::registry::{Partition, Registry, Service};
+use crate::registry::{Registry, Service};
 use crate::secret::Secret;
 use crate::token::{self, Login};
 
@@ -57,7 +57,8 @@ pub trait Issuer {
     /// When the source has none, or the deadline passes.
     fn identify(&mut self, plan: &Plan, deadline: Instant) -> Result<String, Error>;
 
-    /// Asks the registry's service for an authorization token, with the plan's credentials.
+    /// Asks the registry's service for an authorization token, with the plan's credentials: for
+    /// an ambient plan those that [`Issuer::identify`] has just got for it.
     ///
     /// # Errors
     /// When there is none to be had, or the deadline passes.
@@ -86,8 +87,8 @@ pub struct Aws<'a> {
     log: Log<'a>,
     runtime: Option<Runtime>,
     client: Option<(Network, Client)>,
-    /// Credentials of an ambient source, and the source that they came from.
-    held: Option<(String, Credentials)>,
+    /// What an ambient source gave when it was asked who it is.
+    held: Option<Credentials>,
 }
 
 impl std::fmt::Debug for Aws<'_> {
@@ -107,12 +108,11 @@ impl Drop for Aws<'_> {
 
 impl Issuer for Aws<'_> {
     fn identify(&mut self, plan: &Plan, deadline: Instant) -> Result<String, Error> {
-        let source = key(&plan.source);
         let credentials = self.run(plan, deadline, async |asking| {
             asking.source(&plan.source).await
         })?;
         let id = credentials.access_key_id().to_owned();
-        self.held = Some((source, credentials));
+        self.held = Some(credentials);
         Ok(id)
     }
 
@@ -122,19 +122,11 @@ impl Issuer for Aws<'_> {
         registry: &Registry,
         deadline: Instant,
     ) -> Result<Issued, Error> {
-        same_partition(plan, registry)?;
-        let source = key(&plan.source);
-        let held = self.held.as_ref().filter(|(from, _)| *from == source);
-        let held = held.map(|(_, credentials)| credentials.clone());
+        let held = self.held.take();
         self.run(plan, deadline, async |asking| {
             asking.issue(held, plan, registry).await
         })
     }
-}
-
-/// Names a source within one run; shows no secret, since `Secret` does not.
-fn key(source: &Source) -> String {
-    format!("{source:?}")
 }
 
 impl<'a> Aws<'a> {
@@ -199,37 +191,6 @@ impl<'a> Aws<'a> {
             self.log.debug(format_args!("{event}"));
         }
         result
-    }
-}
-
-/// Credentials that cannot be of the registry's partition are told so before anybody is asked.
-fn same_partition(plan: &Plan, registry: &Registry) -> Result<(), Error> {
-    let (principal, theirs) = match (plan.roles.last(), &plan.source) {
-        (Some(role), _) => (
-            format!("the role {}", role.role_arn),
-            Partition::of_arn(&role.role_arn),
-        ),
-        (None, Source::WebIdentity(web)) => (
-            format!("the role {}", web.role_arn),
-            Partition::of_arn(&web.role_arn),
-        ),
-        (None, Source::Login(login)) => (
-            format!("the session {}", login.session_arn),
-            Partition::of_arn(&login.session_arn),
-        ),
-        (None, Source::Sso(sso)) => (
-            format!("the SSO session of profile {:?}", sso.profile),
-            Some(Partition::of_region(&sso.portal.region)),
-        ),
-        _ => return Ok(()),
-    };
-    match theirs {
-        Some(theirs) if theirs.id != registry.partition().id => Err(Error::WrongPartition {
-            principal,
-            theirs: theirs.id.to_owned(),
-            ours: registry.partition().id.to_owned(),
-        }),
-        _ => Ok(()),
     }
 }
 

@@ -40,15 +40,6 @@ pub enum Error {
         /// The profile that uses it.
         profile: String,
     },
-    /// The credentials belong to another partition of AWS than the registry.
-    WrongPartition {
-        /// What names the credentials' partition.
-        principal: String,
-        /// The credentials' partition.
-        theirs: String,
-        /// The registry's partition.
-        ours: String,
-    },
     /// The principal may not do it.
     Denied {
         /// As AWS names it, where it does.
@@ -177,14 +168,6 @@ impl fmt::Display for Error {
                 f,
                 "the \"aws login\" session for profile {profile:?} has expired"
             ),
-            Self::WrongPartition {
-                principal,
-                theirs,
-                ours,
-            } => write!(
-                f,
-                "{principal} belongs to the partition {theirs}, the registry to {ours}"
-            ),
             Self::Denied {
                 principal, action, ..
             } => match principal {
@@ -275,9 +258,6 @@ impl Error {
                 "check sso_account_id and sso_role_name of profile {profile}, or ask for the permission set"
             ),
             Self::LoginExpired { profile } => format!("aws login --profile {profile}"),
-            Self::WrongPartition { ours, .. } => {
-                format!("use credentials of the partition {ours} for this registry")
-            }
             Self::Denied { action, public, .. } => {
                 if *public {
                     "allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken in the principal's policy".to_owned()
@@ -341,7 +321,6 @@ impl Error {
             Self::SsoExpired { .. }
             | Self::SsoRefused { .. }
             | Self::LoginExpired { .. }
-            | Self::WrongPartition { .. }
             | Self::Denied { .. }
             | Self::Throttled { .. }
             | Self::RoleRefused { .. }

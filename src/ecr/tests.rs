@@ -296,22 +296,6 @@ fn roles_are_assumed_one_after_the_other_on_one_connection() {
 }
 
 #[test]
-fn a_role_of_another_partition_is_refused_before_anybody_is_asked() {
-    let server = server(false, vec![Act::Close]);
-    let mut plan = plan(server.url());
-    plan.roles = vec![Role {
-        profile: "p".into(),
-        role_arn: "arn:aws-cn:iam::123456789012:role/r".into(),
-        external_id: None,
-        session_name: None,
-        sts: endpoint(server.url()),
-    }];
-    let error = issue(&none(), &plan, REGISTRY, 10.0).expect_err("other partition");
-    assert!(matches!(error, Error::WrongPartition { .. }), "{error}");
-    assert!(server.seen().is_empty());
-}
-
-#[test]
 fn faults_of_the_service_are_told_apart() {
     let json = |code: &str, message: &str| {
         format!(r#"{{"__type":"com.amazonaws.ecr#{code}","message":"{message}"}}"#)

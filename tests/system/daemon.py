@@ -1,0 +1,181 @@
+"""A stand-in for the docker daemon: what the docker CLI, docker compose and docker-py ask of one
+when they pull, push, build and log in. It holds no images. With the credentials that the client
+sends it asks the registry, as the daemon would, and it says what became of that.
+"""
+
+import base64
+import http.client
+import io
+import json
+import re
+import socketserver
+import ssl
+import tarfile
+import threading
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from registry import _Handler
+
+TAG = re.compile(r":[\w.-]+$")
+
+
+class Daemon:
+    """Listens on the unix socket `path`; `sent` is the list of what clients sent, in order."""
+
+    def __init__(self, path):
+        self.sent = []
+        daemon = self
+
+        class Handler(_DaemonHandler):
+            pass
+
+        Handler.daemon = daemon
+        self.server = _Server(str(path), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        """A client that goes away in the middle is none of our business."""
+
+
+def from_header(text):
+    return json.loads(base64.urlsafe_b64decode(text + "==")) if text else {}
+
+
+def split(image):
+    """Host, repository and reference of an image name."""
+    host, _, rest = image.partition("/")
+    if "@" in rest:
+        return (host, *rest.split("@", 1))
+    repo, _, tag = rest.partition(":")
+    return host, repo, tag or "latest"
+
+
+def ask_registry(host, path, auth, method="GET"):
+    """Status and body of what the registry answers to these credentials."""
+    headers = {"Accept": "application/vnd.docker.distribution.manifest.v2+json, "
+                         "application/vnd.oci.image.manifest.v1+json"}
+    if auth.get("username"):
+        pair = f"{auth['username']}:{auth['password']}"
+        headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    connection = http.client.HTTPSConnection(host, timeout=20,
+                                             context=ssl.create_default_context())
+    try:
+        connection.request(method, path, headers=headers)
+        got = connection.getresponse()
+        body, challenge = got.read(), got.headers.get("WWW-Authenticate", "")
+        if got.status != 401 or not challenge.startswith("Bearer"):
+            return got.status, body
+        realm = re.search(r'realm="https://[^/]*([^"]*)"', challenge)[1]
+        connection.request("GET", realm, headers=headers)
+        got = connection.getresponse()
+        token = json.loads(got.read()).get("token")
+        if got.status != 200:
+            return got.status, b""
+        headers["Authorization"] = f"Bearer {token}"
+        connection.request(method, path, headers=headers)
+        got = connection.getresponse()
+        return got.status, got.read()
+    finally:
+        connection.close()
+
+
+class _DaemonHandler(_Handler):
+    def address_string(self):
+        return "unix"
+
+    def json(self, status, value):
+        self.reply(status, [("Content-Type", "application/json"), *VERSION],
+                   json.dumps(value).encode())
+
+    def stream(self, *events):
+        """What a daemon reports while it works; the client reads the error out of it."""
+        lines = b"".join(json.dumps(e).encode() + b"\r\n" for e in events)
+        self.reply(200, [("Content-Type", "application/json"), *VERSION], lines)
+
+    def failed(self, status, what):
+        text = f"{what}: the registry answered {status}"
+        return {"errorDetail": {"message": text}, "error": text}
+
+    def answer(self):
+        body = self.body()
+        url = urlsplit(self.path)
+        path = unquote(re.sub(r"^/v1\.\d+", "", url.path))
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        auth = from_header(self.headers.get("X-Registry-Auth"))
+        push = re.fullmatch(r"/images/(.+)/push", path)
+        if path == "/_ping":
+            return self.reply(200, [*VERSION, ("Content-Type", "text/plain")], b"OK")
+        if path == "/version":
+            return self.json(200, {"Version": "26.1.5", "ApiVersion": "1.41",
+                                   "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"})
+        if path == "/info":
+            return self.json(200, {"IndexServerAddress": "https://index.docker.io/v1/",
+                                   "OSType": "linux", "Architecture": "x86_64",
+                                   "ServerVersion": "26.1.5", "RegistryConfig": {}})
+        if path == "/auth":
+            auth = json.loads(body)
+            self.daemon.sent.append(("auth", auth))
+            host = re.sub(r"^https?://", "", auth.get("serveraddress", "")).split("/")[0]
+            status, _ = ask_registry(host, "/v2/", auth)
+            if status != 200:
+                return self.json(401, {"message": f"{host}: the registry answered {status}"})
+            return self.json(200, {"Status": "Login Succeeded", "IdentityToken": ""})
+        if path == "/images/create":
+            image = query["fromImage"]
+            if query.get("tag"):
+                image += ("@" if ":" in query["tag"] else ":") + query["tag"]
+            host, repo, tag = split(image)
+            self.daemon.sent.append(("pull", auth))
+            status, manifest = ask_registry(host, f"/v2/{repo}/manifests/{tag}", auth)
+            if status != 200:
+                return self.stream(self.failed(status, image))
+            for layer in json.loads(manifest).get("layers", []):
+                status, _ = ask_registry(host, f"/v2/{repo}/blobs/{layer['digest']}", auth)
+                if status != 200:
+                    return self.stream(self.failed(status, layer["digest"]))
+            return self.stream({"status": f"Pulling from {repo}", "id": tag},
+                               {"status": f"Status: Downloaded newer image for {image}"})
+        if push:
+            host, repo, _ = split(push[1])
+            self.daemon.sent.append(("push", auth))
+            status, _ = ask_registry(host, f"/v2/{repo}/blobs/uploads/", auth, "POST")
+            if status != 202:
+                return self.stream(self.failed(status, push[1]))
+            return self.stream({"status": f"The push refers to repository [{host}/{repo}]"},
+                               {"status": f"{query.get('tag', 'latest')}: digest: sha256:{'0' * 64} size: 1"})
+        if path == "/build":
+            known = from_header(self.headers.get("X-Registry-Config"))
+            self.daemon.sent.append(("build", known))
+            with tarfile.open(fileobj=io.BytesIO(body)) as context:
+                recipe = context.extractfile(query.get("dockerfile", "Dockerfile")).read().decode()
+            for image in re.findall(r"(?m)^FROM\s+(\S+)", recipe):
+                host, repo, tag = split(image)
+                status, _ = ask_registry(host, f"/v2/{repo}/manifests/{tag}", known.get(host, {}))
+                if status != 200:
+                    return self.stream(self.failed(status, image))
+            return self.stream({"stream": "Successfully built 0123456789ab\n"})
+        if path == "/distribution" or path.startswith("/distribution/"):
+            return self.json(404, {"message": "not here"})
+        if path.startswith("/images/") and path.endswith("/json") and self.command == "GET":
+            image = path.removeprefix("/images/").removesuffix("/json")
+            pulled = any(kind == "pull" for kind, _ in self.daemon.sent)
+            if path == "/images/json" or pulled:
+                return self.json(200, [] if path == "/images/json" else
+                                 {"Id": "sha256:" + "0" * 64, "RepoTags": [image]})
+            return self.json(404, {"message": f"No such image: {image}"})
+        return self.json(404, {"message": f"{self.command} {path} is not served here"})
+
+    do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
+
+
+VERSION = [("API-Version", "1.41"), ("Builder-Version", "1"), ("OSType", "linux"),
+           ("Docker-Experimental", "false"), ("Server", "stand-in")]
