@@ -227,9 +227,8 @@ impl Trust {
             .and_then(|()| {
                 // Where a file system keeps no times, the sweep looks into the file.
                 modified.map(|time| out.set_modified(time));
-                out.sync_all().map_err(io_error("sync", &temp))
-            })
-            .and_then(|()| {
+                // Not synced: that would cost a pull more than the call to AWS does. A kill cannot
+                // tear the file; a power cut can, and then it is a miss like any other damage.
                 drop(out);
                 self.replace(&temp, &target)
             });
