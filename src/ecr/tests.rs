@@ -476,12 +476,16 @@ fn https_goes_through_a_tunnel_and_http_in_absolute_form() {
             "does not accept the user and password in its URL",
         ),
         (
+            Act::Reply(401, "", String::new()),
+            "does not accept the user and password in its URL",
+        ),
+        (
             Act::Reply(403, "", String::new()),
-            "refuses the connection with HTTP status 403",
+            "refuses the connection to ecr.test.example with HTTP status 403",
         ),
         (
             Act::Reply(503, "", String::new()),
-            "refuses the connection with HTTP status 503",
+            "cannot reach ecr.test.example: HTTP status 503",
         ),
         (Act::Close, "closed the connection"),
     ] {
@@ -557,6 +561,10 @@ fn credentials_of_an_ambient_source_are_asked_for_once() {
 fn instance_metadata_that_does_not_answer_counts_as_no_credentials() {
     for (act, expected) in [
         (Act::Hang, "instance metadata cannot be reached"),
+        (
+            Act::Reply(401, "", String::new()),
+            "does not accept the user and password in its URL",
+        ),
         (
             Act::Reply(403, "", String::new()),
             "instance metadata refused with HTTP status 403",

@@ -7,6 +7,7 @@ mod fake;
 mod kubelet;
 mod life;
 mod logins;
+mod network;
 mod protocol;
 mod sources;
 mod surroundings;

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from typing import NamedTuple
+from pathlib import Path
 
 KEY, SECRET = "AKIANETWORKTEST00001", "secret-hunter2-secret-key"
 PASSWORD = "hunter2"
@@ -61,90 +61,24 @@ PROFILE = {**NO_KEYS, "AWS_PROFILE": "p"}
 
 # --- registry host -> API host --------------------------------------------------------------
 
-class Api(NamedTuple):
-    registry: str
-    host: str
-    region: str
-    env: dict = {}
-    profile: str = ""
-
-
 def at(rest):
     return f"{ID}.{rest}"
 
 
-APIS = (
-    # The partitions, by the suffix of the registry.
-    Api(at("dkr.ecr.us-east-1.amazonaws.com"), "api.ecr.us-east-1.amazonaws.com", "us-east-1"),
-    Api(at("dkr.ecr.us-gov-west-1.amazonaws.com"), "api.ecr.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
-    Api(at("dkr.ecr.cn-north-1.amazonaws.com.cn"), "api.ecr.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-    Api(at("dkr.ecr.eusc-de-east-1.amazonaws.eu"), "api.ecr.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
-    Api(at("dkr.ecr.us-iso-east-1.c2s.ic.gov"), "api.ecr.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
-    Api(at("dkr.ecr.us-isob-east-1.sc2s.sgov.gov"), "api.ecr.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
-    Api(at("dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk"), "api.ecr.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1"),
-    Api(at("dkr.ecr.us-isof-south-1.csp.hci.ic.gov"), "api.ecr.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1"),
-    # FIPS registries.
-    Api(at("dkr.ecr-fips.us-east-1.amazonaws.com"), "api.ecr-fips.us-east-1.amazonaws.com", "us-east-1"),
-    Api(at("dkr.ecr-fips.us-gov-west-1.amazonaws.com"), "api.ecr-fips.us-gov-west-1.amazonaws.com", "us-gov-west-1"),
-    Api(at("dkr.ecr-fips.cn-north-1.amazonaws.com.cn"), "api.ecr-fips.cn-north-1.amazonaws.com.cn", "cn-north-1"),
-    Api(at("dkr.ecr-fips.eusc-de-east-1.amazonaws.eu"), "api.ecr-fips.eusc-de-east-1.amazonaws.eu", "eusc-de-east-1"),
-    Api(at("dkr.ecr-fips.us-iso-east-1.c2s.ic.gov"), "api.ecr-fips.us-iso-east-1.c2s.ic.gov", "us-iso-east-1"),
-    Api(at("dkr.ecr-fips.us-isob-east-1.sc2s.sgov.gov"), "api.ecr-fips.us-isob-east-1.sc2s.sgov.gov", "us-isob-east-1"),
-    Api(at("dkr.ecr-fips.eu-isoe-west-1.cloud.adc-e.uk"), "api.ecr-fips.eu-isoe-west-1.cloud.adc-e.uk", "eu-isoe-west-1"),
-    Api(at("dkr.ecr-fips.us-isof-south-1.csp.hci.ic.gov"), "api.ecr-fips.us-isof-south-1.csp.hci.ic.gov", "us-isof-south-1"),
-    # Dual-stack registries.
-    Api(at("dkr-ecr.us-east-1.on.aws"), "ecr.us-east-1.api.aws", "us-east-1"),
-    Api(at("dkr-ecr.us-gov-west-1.on.aws"), "ecr.us-gov-west-1.api.aws", "us-gov-west-1"),
-    Api(at("dkr-ecr.cn-north-1.on.amazonwebservices.com.cn"), "ecr.cn-north-1.api.amazonwebservices.com.cn", "cn-north-1"),
-    Api(at("dkr-ecr.us-iso-east-1.on.aws.ic.gov"), "ecr.us-iso-east-1.api.aws.ic.gov", "us-iso-east-1"),
-    Api(at("dkr-ecr.us-isob-east-1.on.aws.scloud"), "ecr.us-isob-east-1.api.aws.scloud", "us-isob-east-1"),
-    Api(at("dkr-ecr.eu-isoe-west-1.on.cloud-aws.adc-e.uk"), "ecr.eu-isoe-west-1.api.cloud-aws.adc-e.uk", "eu-isoe-west-1"),
-    Api(at("dkr-ecr.us-isof-south-1.on.aws.hci.ic.gov"), "ecr.us-isof-south-1.api.aws.hci.ic.gov", "us-isof-south-1"),
-    # Both.
-    Api(at("dkr-ecr-fips.us-east-1.on.aws"), "ecr-fips.us-east-1.api.aws", "us-east-1"),
-    Api(at("dkr-ecr-fips.us-gov-west-1.on.aws"), "ecr-fips.us-gov-west-1.api.aws", "us-gov-west-1"),
-    Api(at("dkr-ecr-fips.cn-north-1.on.amazonwebservices.com.cn"), "ecr-fips.cn-north-1.api.amazonwebservices.com.cn", "cn-north-1"),
-    Api(at("dkr-ecr-fips.us-iso-east-1.on.aws.ic.gov"), "ecr-fips.us-iso-east-1.api.aws.ic.gov", "us-iso-east-1"),
-    Api(at("dkr-ecr-fips.us-isob-east-1.on.aws.scloud"), "ecr-fips.us-isob-east-1.api.aws.scloud", "us-isob-east-1"),
-    Api(at("dkr-ecr-fips.eu-isoe-west-1.on.cloud-aws.adc-e.uk"), "ecr-fips.eu-isoe-west-1.api.cloud-aws.adc-e.uk", "eu-isoe-west-1"),
-    Api(at("dkr-ecr-fips.us-isof-south-1.on.aws.hci.ic.gov"), "ecr-fips.us-isof-south-1.api.aws.hci.ic.gov", "us-isof-south-1"),
-    # What variables and the profile add to what the registry's name says.
-    Api(US, "api.ecr-fips.us-east-1.amazonaws.com", "us-east-1", FIPS),
-    Api(US, "ecr.us-east-1.api.aws", "us-east-1", DUAL),
-    Api(US, "ecr-fips.us-east-1.api.aws", "us-east-1", {**FIPS, **DUAL}),
-    Api(US, "api.ecr-fips.us-east-1.amazonaws.com", "us-east-1", profile="use_fips_endpoint = true"),
-    Api(US, "ecr.us-east-1.api.aws", "us-east-1", profile="use_dualstack_endpoint = true"),
-    Api(US, "api.ecr.us-east-1.amazonaws.com", "us-east-1", {"AWS_USE_FIPS_ENDPOINT": "false"}, "use_fips_endpoint = true"),
-    Api(at("dkr.ecr.eusc-de-east-1.amazonaws.eu"), "ecr.eusc-de-east-1.api.amazonwebservices.eu", "eusc-de-east-1", DUAL),
-    Api(at("dkr.ecr.eusc-de-east-1.amazonaws.eu"), "ecr-fips.eusc-de-east-1.api.amazonwebservices.eu", "eusc-de-east-1", {**FIPS, **DUAL}),
-    Api(at("dkr.ecr-fips.us-east-1.amazonaws.com"), "ecr-fips.us-east-1.api.aws", "us-east-1", DUAL),
-    Api(at("dkr-ecr.us-east-1.on.aws"), "ecr-fips.us-east-1.api.aws", "us-east-1", FIPS),
-    # The region is the registry's, whatever is set.
-    Api(US, "api.ecr.us-east-1.amazonaws.com", "us-east-1", {"AWS_REGION": "eu-west-1"}),
-    Api(US, "api.ecr.us-east-1.amazonaws.com", "us-east-1", profile="region = cn-north-1"),
-    # Regions that no table knows yet: the suffix says which partition they are in.
-    Api(at("dkr.ecr.eu-atlantis-9.amazonaws.com"), "api.ecr.eu-atlantis-9.amazonaws.com", "eu-atlantis-9"),
-    Api(at("dkr.ecr.cn-atlantis-9.amazonaws.com.cn"), "api.ecr.cn-atlantis-9.amazonaws.com.cn", "cn-atlantis-9"),
-    Api(at("dkr.ecr.zz-atlantis-9.amazonaws.com.cn"), "api.ecr.zz-atlantis-9.amazonaws.com.cn", "zz-atlantis-9"),
-    Api(at("dkr-ecr.zz-atlantis-9.on.aws"), "ecr.zz-atlantis-9.api.aws", "zz-atlantis-9"),
-    Api(at("dkr.ecr-fips.us-gov-atlantis-9.amazonaws.com"), "api.ecr-fips.us-gov-atlantis-9.amazonaws.com", "us-gov-atlantis-9"),
-    # ECR Public.
-    Api(PUBLIC, "api.ecr-public.us-east-1.amazonaws.com", "us-east-1"),
-    Api("ecr-public.aws.com", "ecr-public.us-east-1.api.aws", "us-east-1"),
-    Api(PUBLIC, "ecr-public.us-east-1.api.aws", "us-east-1", DUAL),
-    Api(PUBLIC, "api.ecr-public.us-east-1.amazonaws.com", "us-east-1", {"AWS_REGION": "cn-north-1"}),
-)
-
-
 def apis():
-    for api in APIS:
-        service = "ecr_public" if "public" in api.registry else "ecr"
-        said = " ".join([*(f"{k}={v}" for k, v in api.env.items()), api.profile])
-        env, files = api.env, {}
-        if api.profile:
-            env, files = {**PROFILE, **api.env}, profile(api.profile)
-        yield Case(f"{api.registry} {said}".strip(), api.registry, env, files,
-                   calls=(f"{service} https://{api.host} {api.region}",), again=())
+    """The rows of tests/support/api_hosts.txt."""
+    table = Path(__file__).resolve().parents[1] / "support/api_hosts.txt"
+    for line in table.read_text().splitlines():
+        if not line or line.startswith("#"):
+            continue
+        registry, host, region, *settings = line.split()
+        service = "ecr_public" if "public" in registry else "ecr"
+        env = dict(s.split("=") for s in settings if s[0].isupper())
+        keys = "\n".join(s.replace("=", " = ") for s in settings if s[0].islower())
+        if keys:
+            env |= PROFILE
+        yield Case(f"{registry} {' '.join(settings)}".strip(), registry, env,
+                   profile(keys) if keys else {}, calls=(f"{service} https://{host} {region}",), again=())
 
 
 # --- STS, SSO and sign-in by their real names -----------------------------------------------
