@@ -107,11 +107,14 @@ impl Trust {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
-    let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a file"));
     }
+    // With room to spare, or the end is looked for in many small steps.
+    let room = usize::try_from(metadata.len().min(MAX_BUNDLE)).unwrap_or(0) + 64;
+    let mut bytes = Vec::with_capacity(room);
     file.take(MAX_BUNDLE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -145,15 +148,20 @@ fn add_dir(roots: &mut RootCertStore, dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return;
     };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
     // OpenSSL's hashed names are links to files of the same directory, under their own names.
-    let is_alias = |path: &PathBuf| {
-        std::fs::read_link(path)
-            .is_ok_and(|target| target.parent().is_none_or(|p| p.as_os_str().is_empty()))
+    let is_alias = |entry: &std::fs::DirEntry| {
+        entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            && std::fs::read_link(entry.path())
+                .is_ok_and(|target| target.parent().is_none_or(|p| p.as_os_str().is_empty()))
     };
-    for path in paths.iter().filter(|path| !is_alias(path)) {
-        add_what_parses(roots, path);
+    let mut paths: Vec<PathBuf> = entries
+        .flatten()
+        .filter(|entry| !is_alias(entry))
+        .map(|entry| entry.path())
+        .collect();
+    paths.sort();
+    for path in paths {
+        add_what_parses(roots, &path);
     }
 }
 

@@ -171,10 +171,16 @@ impl fmt::Display for Error {
                 f,
                 "profile {profile:?} has credential_source = {credential_source}, but {why}"
             ),
-            Self::LoggedOut { profile, .. } => {
+            Self::LoggedOut {
+                profile, command, ..
+            } => {
+                let of = match *command {
+                    "aws login" => "\"aws login\"",
+                    _ => "SSO",
+                };
                 write!(
                     f,
-                    "profile {profile:?} is logged out: there is no cached login"
+                    "profile {profile:?} is logged out of {of}: there is no cached login"
                 )
             }
             Self::NoHome { profile } => {

@@ -40,7 +40,8 @@ PODMANS = ("credHelpers", "credHelpers in auth.json", "registries.conf")
 @dataclasses.dataclass(frozen=True)
 class Client:
     """A program in one version, and where it is from: `host` (this Debian), `newer` (Debian's
-    next release), `docker.io` (taken out of that package) or `pypi`."""
+    next release), `newest` (Debian unstable), `docker.io` (taken out of that package), `pypi` or
+    `npm`."""
 
     name: str
     tool: str
@@ -50,8 +51,10 @@ class Client:
 
     def command(self, paths, argv):
         """How to run `argv` of this client."""
-        if self.needs == "newer":
-            return ["chroot", paths["newer"], *argv]
+        if self.needs in ("newer", "newest"):
+            return ["chroot", paths[self.needs], *argv]
+        if self.needs == "npm":
+            return ["env", f"NODE_PATH={paths['npm']}/node_modules", *argv]
         if self.needs in ("pypi", "docker.io"):
             return [paths[self.needs], *argv[1:]]
         return list(argv)
@@ -91,13 +94,14 @@ class Row:
     what: str
     steps: tuple
     ways: tuple = ()
+    files: dict = dataclasses.field(default_factory=dict)
 
 
-def use(what, *argv, of=(A,), again=True, also=(), ways=(), **rest):
+def use(what, *argv, of=(A,), also=(), lists=False, ways=(), **rest):
     """A case that reads or writes registries: AWS is asked once for each of `of`, then never."""
-    may_ask = {*of, *also}
-    step = Step(argv=argv, calls=len(of), helper={"get": may_ask}, gets=of, used=of, **rest)
-    return Row(what, (step, dataclasses.replace(step, calls=0)) if again else (step,), ways)
+    helper = {"get": {*of, *also}, **({"list": {""}} if lists else {})}
+    step = Step(argv=argv, calls=len(of), helper=helper, gets=of, **{"used": of, **rest})
+    return Row(what, (step, dataclasses.replace(step, calls=0)), ways)
 
 
 def anonymous(*argv, also=(), ways=(), **rest):
@@ -113,18 +117,48 @@ def forms(host):
 
 
 def signing_in(what, log_in, use_it, log_out, ways=(), auth="", says="(?i)succeeded",
-               looks_first=False, **used):
+               looks_first=False, also=(), **used):
     """Log in with a password from elsewhere; it serves while there are no AWS credentials; log out
     and it is gone. Some clients first look for what is there already."""
     helper = {"store": forms(A), **({"get": {A}} if looks_first else {})}
     login = Step(argv=log_in, calls=int(looks_first), helper=helper, login=A, says=says, sent=auth)
+    asks = {"get": {A, *also}}
     alone = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     return Row(what, (
         login,
-        Step(argv=use_it, helper={"get": {A}}, gets=(A,), used=(A,), environment=alone, **used),
+        Step(argv=use_it, helper=asks, gets=(A,), used=(A,), environment=alone, **used),
         Step(argv=log_out, helper={"erase": forms(A)}),
-        Step(argv=use_it, calls=1, helper={"get": {A}}, gets=(A,), used=(A,), **used),
+        Step(argv=use_it, calls=1, helper=asks, gets=(A,), used=(A,), **used),
     ), ways)
+
+
+def principals(*argv, **rest):
+    """Two users of one cache: each gets a password of their own, and neither asks again."""
+    def step(calls, key):
+        return Step(argv=argv, calls=calls, helper={"get": {A}}, gets=(A,), used=(A,),
+                    environment={"AWS_ACCESS_KEY_ID": key}, **rest)
+
+    one, two = "AKIACLIENTS000000001", "AKIACLIENTS000000002"
+    return Row("two principals", (step(1, one), step(1, two), step(0, one), step(0, two)))
+
+
+ROLE = """[profile source]
+aws_access_key_id = AKIACLIENTS000000003
+aws_secret_access_key = not-a-secret
+[profile role]
+role_arn = arn:aws:iam::123456789012:role/puller
+source_profile = source
+region = us-east-1
+"""
+
+
+def assumed_role(*argv, **rest):
+    """A role costs a call to STS the first time, and nothing after that."""
+    keys = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_PROFILE": "role"}
+    step = Step(argv=argv, calls=2, helper={"get": {A}}, gets=(A,), used=(A,), environment=keys,
+                **rest)
+    return Row("assumed role", (step, dataclasses.replace(step, calls=0)),
+               files={".aws/config": ROLE})
 
 
 # podman's family keeps a login in auth.json, unless it is there that the helper is named.
@@ -132,26 +166,21 @@ KEPT_BY_HELPER = ("credHelpers in auth.json", "registries.conf")
 PASSWORD = ("--username", "AWS", "--password-stdin")
 
 
-def podman_like(tool, *options):
-    """podman and buildah: the same storage, the same words."""
-    run = (tool, "--root", "{home}/root", "--runroot", "{home}/run/root", "--storage-driver", "vfs",
-           *options)
-    seed = Step(argv=(*run, "pull", "--quiet", "oci:{layout}:1"), says="[0-9a-f]{64}")
+def podman_like(tool, *always):
+    """podman and buildah: the same storage, the same words. `always`: pull what is there already."""
+    run = (tool, "--root", "{home}/root", "--runroot", "{home}/run/root", "--storage-driver", "vfs")
+    pull = (*run, "pull", "--quiet", *always)
+    seed = Step(argv=(*pull, "oci:{layout}:1"), says="[0-9a-f]{64}")
     push = use("push", *run, "push", IMAGE_ID, "docker://{A}/pushed:{new}",
                pushed=((A, "pushed", "{new}"),))
     return [
-        use("pull", *run, "pull", "--quiet", "{A}/{image}:1", says="[0-9a-f]{64}"),
-        use("pull public", *run, "pull", "--quiet", "{P}/{image}:1", of=(P,), says="[0-9a-f]{64}"),
-        anonymous(*run, "pull", "--quiet", "{P}/{image}:1", says="[0-9a-f]{64}"),
+        use("pull", *pull, "{A}/{image}:1", says="[0-9a-f]{64}"),
+        use("pull public", *pull, "{P}/{image}:1", of=(P,), says="[0-9a-f]{64}"),
+        anonymous(*pull, "{P}/{image}:1", says="[0-9a-f]{64}"),
         Row("push", (seed, *push.steps)),
-        Row("login with what the helper has, logout", (
-            Step(argv=(*run, "login", "{A}"), calls=1, helper={"get": {A}}, gets=(A,), used=(A,),
-                 says="(?i)valid|succeeded"),
-            Step(argv=(*run, "logout", "{A}"), helper={"erase": {A}, "get": {A}},
-                 says="Removed login credentials"),
-        )),
+        use("login with what the helper has", *run, "login", "{A}", says="(?i)valid|succeeded"),
         signing_in("login with a password, logout", (*run, "login", *PASSWORD, "{A}"),
-                   (*run, "pull", "--quiet", "{A}/{image}:1"), (*run, "logout", "{A}"),
+                   (*pull, "{A}/{image}:1"), (*run, "logout", "{A}"),
                    ways=KEPT_BY_HELPER, looks_first=True),
     ]
 
@@ -169,6 +198,8 @@ SKOPEO = [
         pushed=((A, "pushed", "{new}"),)),
     use("copy across two accounts", "skopeo", "copy", "docker://{A}/{image}:1",
         "docker://{B}/pushed:{new}", of=(A, B), pushed=((B, "pushed", "{new}"),)),
+    principals("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
+    assumed_role("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
     use("list-tags", "skopeo", "list-tags", "docker://{A}/{image}", says='"1"'),
     signing_in("login, logout", ("skopeo", "login", *PASSWORD, "{A}"),
                ("skopeo", "inspect", "docker://{A}/{image}:1"), ("skopeo", "logout", "{A}"),
@@ -182,8 +213,10 @@ DOCKER = [
     use("pull public", "docker", "pull", "{P}/{image}:1", of=(P,), sent="pull"),
     anonymous("docker", "pull", "{P}/{image}:1", sent="pull"),
     use("push", "docker", "push", "{A}/pushed:1", sent="push"),
+    principals("docker", "pull", "{A}/{image}:1", sent="pull"),
+    assumed_role("docker", "pull", "{A}/{image}:1", sent="pull"),
     use("manifest inspect", "docker", "manifest", "inspect", "{A}/{image}:1", says="layers"),
-    use("classic build", *BUILD, of=(A, B, P), sent="build", says="Successfully built",
+    use("classic build", *BUILD, of=(A, B, P), used=(A,), sent="build", says="Successfully built",
         environment=CLASSIC, ways=("credHelpers",)),
     # With credsStore docker asks only for what `list` names: what was asked for before.
     Row("classic build", (
@@ -225,7 +258,8 @@ CRANE = [
     use("copy across two accounts", "crane", "copy", "{A}/{image}:1", "{B}/pushed:{new}", of=(A, B),
         pushed=((B, "pushed", "{new}"),), **CRANE_FORMS),
     signing_in("auth login, logout", ("crane", "auth", "login", *PASSWORD, "{A}"),
-               ("crane", "digest", "{A}/{image}:1"), ("crane", "auth", "logout", "{A}"), says=""),
+               ("crane", "digest", "{A}/{image}:1"), ("crane", "auth", "logout", "{A}"), says="",
+               **CRANE_FORMS),
 ]
 
 ORAS = [
@@ -252,13 +286,20 @@ def python(code):
     return ("python", "-c", code)
 
 
+PULL_PY = python("import docker; print(docker.from_env().api.pull('{A}/{image}', '1'))")
+BUILD_PY = python("import docker; print([*docker.from_env().api.build(path='{home}/context')])")
 DOCKER_PY = [
-    use("pull", *python("import docker; print(docker.from_env().api.pull('{A}/{image}', '1'))"),
+    use("pull", *PULL_PY,
         sent="pull", says="Downloaded newer"),
     use("push", *python("import docker; print(docker.from_env().images.push('{A}/pushed', '1'))"),
         sent="push", says="push refers to"),
-    use("login", *python("import docker; print(docker.from_env().login('AWS', registry='{A}'))"),
-        says="Username"),
+    use("build", *BUILD_PY, of=(A, B, P), used=(A,), sent="build", says="Successfully built",
+        ways=("credHelpers",)),
+    Row("build", (
+        use("", *PULL_PY, sent="pull").steps[0],
+        Step(argv=BUILD_PY, helper={"list": {""}, "get": {A}}, gets=(A,), used=(A,), sent="build",
+             says="Successfully built"),
+    ), ("credsStore",)),
 ]
 
 OCI = "import oras.client; c = oras.client.OrasClient(auth_backend='basic'); "
@@ -270,10 +311,20 @@ ORAS_PY = [
         pushed=((A, "pushed", "{new}"),)),
 ]
 
+# It asks `list` first, and goes on without credentials for what that does not name.
+TESTCONTAINERS = [
+    use("pull", "node", "-e", "const { getContainerRuntimeClient, ImageName } = "
+        "require(process.env.NODE_PATH + '/testcontainers'); getContainerRuntimeClient()"
+        ".then(c => c.image.pull(ImageName.fromString('{A}/{image}:1'), { force: true }))"
+        ".catch(e => { console.error(e); process.exit(1) })",
+        sent="pull", lists=True),
+]
+
 ROWS = {
-    "skopeo": SKOPEO, "podman": podman_like("podman"), "buildah": podman_like("buildah"),
+    "skopeo": SKOPEO, "podman": podman_like("podman"), "buildah": podman_like("buildah", "--policy", "always"),
     "docker": DOCKER, "buildx": BUILDX, "compose": COMPOSE, "crane": CRANE, "oras": ORAS,
     "cosign": COSIGN, "docker-py": DOCKER_PY, "oras-py": ORAS_PY,
+    "testcontainers": TESTCONTAINERS,
 }
 
 CLIENTS = (
@@ -287,19 +338,21 @@ CLIENTS = (
     Client("docker CLI", "docker", "newer", DOCKERS, ("docker", "--version")),
     Client("docker buildx", "buildx", "newer", DOCKERS, ("docker", "buildx", "version")),
     Client("docker compose", "compose", "newer", DOCKERS, ("docker", "compose", "version")),
-    Client("crane", "crane", "newer", DOCKERS, ("cat", "/usr/share/doc/crane/version")),
+    Client("crane", "crane", "newest", DOCKERS, ("cat", "/usr/share/doc/crane/version")),
     Client("oras", "oras", "newer", DOCKERS, ("oras", "version")),
     Client("cosign", "cosign", "newer", DOCKERS, ("cosign", "version")),
     Client("docker-py", "docker-py", "pypi", DOCKERS,
            python("import docker; print(docker.__version__)")),
     Client("oras-py", "oras-py", "pypi", DOCKERS, python("import oras; print(oras.__version__)")),
+    Client("testcontainers for Node", "testcontainers", "npm", ("credHelpers",),
+           ("node", "-p", "require(process.env.NODE_PATH + '/testcontainers/package.json').version")),
 )
 
 NOT_TESTED = (
-    ("nerdctl", "not in Debian, PyPI or npm"),
-    ("helm", "not in Debian; PyPI and npm have no build of the current version"),
-    ("regctl", "not in Debian, PyPI or npm"),
+    ("nerdctl", "no Debian package"),
+    ("helm", "no Debian package"),
+    ("regctl", "no Debian package"),
     ("kaniko", "published as an image only"),
-    ("docker buildx build", "needs a BuildKit daemon, which Debian does not have"),
-    ("gitlab-runner", "not in Debian 12 or later"),
+    ("docker buildx build", "needs a BuildKit daemon, for which there is no Debian package"),
+    ("GitLab Runner", "no Debian package"),
 )

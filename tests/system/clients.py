@@ -44,9 +44,11 @@ NEWER = ["dash", "coreutils", "docker-cli", "docker-buildx", "docker-compose", "
          "podman", "crun", "netavark", "buildah", "cosign"]
 NEWEST = ["crane"]
 FROM_PYPI = ["docker==7.2.0", "oras==0.2.43"]
+FROM_NPM = "testcontainers@10.28.0"
 
-API = {A: "api.ecr.us-east-1.amazonaws.com", B: "api.ecr.eu-central-1.amazonaws.com",
-       P: "api.ecr-public.us-east-1.amazonaws.com"}
+API = ("api.ecr.us-east-1.amazonaws.com", "api.ecr.eu-central-1.amazonaws.com",
+       "api.ecr-public.us-east-1.amazonaws.com", "sts.us-east-1.amazonaws.com")
+OTHER_KEY = "AKIAOTHERTOOL0000000"
 AWS_ADDRESS, FRONT_ADDRESS, CONTROL = "127.0.0.2", "127.0.0.3", 8080
 
 RECORDER = """#!/bin/sh
@@ -92,13 +94,21 @@ def set_up(options):
         "host": lambda: install.debian(PACKAGES),
         "docker.io": lambda: install.docker_cli(state),
         "newer": lambda: install.newer_debian(state, NEWER, NEWEST),
+        "newest": lambda: newest(paths["newer"]),
         "pypi": lambda: install.from_pypi(state, *FROM_PYPI),
+        "npm": lambda: install.from_npm(state, FROM_NPM),
     }.items():
         try:
             paths[name] = str(what() or "")
-        except install.Missing as reason:
+        except (install.Missing, KeyError, OSError) as reason:
             missing[name] = str(reason)
     return {"paths": paths, "missing": missing}
+
+
+def newest(root):
+    if not all((Path(root) / "usr/bin" / program).exists() for program in NEWEST):
+        raise install.Missing("Debian unstable could not be installed")
+    return root
 
 
 def cargo_build():
@@ -122,10 +132,10 @@ class World:
         recorder.chmod(0o755)
 
     def names(self):
-        return {**{host: FRONT_ADDRESS for host in HOSTS}, **{api: AWS_ADDRESS for api in API.values()}}
+        return {**{host: FRONT_ADDRESS for host in HOSTS}, **{api: AWS_ADDRESS for api in API}}
 
     def start(self):
-        cert, key = self.authority.issue(*API.values())
+        cert, key = self.authority.issue(*API)
         self.processes.start(
             "aws", [self.paths["fake"], "--http", f"{AWS_ADDRESS}:{CONTROL}", "--https",
                     f"{AWS_ADDRESS}:443", "--cert", cert, "--key", key, "--forever"],
@@ -161,13 +171,13 @@ class World:
         with urllib.request.urlopen(f"http://{AWS_ADDRESS}:{CONTROL}/__control/{path}") as reply:
             return json.load(reply)
 
-    def calls(self, key=None):
-        """The calls to AWS, all or those that one access key made."""
-        return [c for c in self.control("calls") if key is None or c["access_key_id"] == key]
+    def calls(self):
+        """How many calls to AWS there were, but for those of `password` below."""
+        return sum(c["access_key_id"] != OTHER_KEY for c in self.control("calls"))
 
     def passwords(self, host):
         """Those that AWS issued for this registry: the n-th good answer gave the n-th password."""
-        calls = [c for c in self.calls()
+        calls = [c for c in self.control("calls")
                  if c["service"] in ("ecr", "ecr_public") and c["answer"] == "ok"]
         for call, password in zip(calls, self.control("passwords")):
             account = call["params"].get("registryIds")
@@ -182,7 +192,7 @@ class World:
             f"http://{AWS_ADDRESS}:{CONTROL}/", json.dumps({"registryIds": [account]}).encode(),
             {"X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
              "X-Amz-Date": time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-             "Authorization": "AWS4-HMAC-SHA256 Credential=AKIAOTHERTOOL0000000/20260101/"
+             "Authorization": f"AWS4-HMAC-SHA256 Credential={OTHER_KEY}/20260101/"
                               f"{region}/ecr/aws4_request, SignedHeaders=host, Signature=0"})
         with urllib.request.urlopen(request) as reply:
             token = json.load(reply)["authorizationData"][0]["authorizationToken"]
@@ -250,7 +260,6 @@ class Case:
 
     def __init__(self, number, client, way, row):
         self.number, self.client, self.way, self.row = number, client, way, row
-        self.key = f"AKIACASE{number:012}"
         self.seconds, self.calls, self.asked, self.error = 0.0, [], [], None
 
     def __str__(self):
@@ -277,7 +286,7 @@ class Case:
         (self.home / "context/compose.yaml").write_text(
             f"services:\n  one:\n    image: {A}/{IMAGE}:1\n")
         (self.home / "context/artifact.txt").write_text(self.tag)
-        for path, content in WAYS[self.way].files.items():
+        for path, content in {**self.row.files, **WAYS[self.way].files}.items():
             self.write(path, content)
 
     def write(self, path, content):
@@ -293,7 +302,7 @@ class Case:
             "DOCKER_HOST": f"unix://{self.world.work}/docker.sock",
             "ECR_TEST_RECORDS": f"{home}/records",
             "REQUESTS_CA_BUNDLE": ns.BUNDLE, "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_ACCESS_KEY_ID": "AKIACLIENTS000000001", "AWS_SECRET_ACCESS_KEY": "not-a-secret",
             **{name: value.format(home=home) for name, value in WAYS[self.way].environment.items()},
             **step.environment,
         }
@@ -311,13 +320,13 @@ class Case:
         records.mkdir()
         world.front.forget()
         world.daemon.sent.clear()
-        before = len(world.calls(self.key))
+        before = world.calls()
         argv = self.client.command(world.paths, [self.fill(a, number) for a in step.argv])
         given = None if step.login is None else world.password(step.login)
         client = subprocess.run(
             argv, input=given or "", env=self.environment(step), cwd=self.home / "context",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
-        calls = len(world.calls(self.key)) - before
+        calls = world.calls() - before
         records = [Record(at) for at in sorted(records.iterdir())]
         self.calls.append(calls)
         self.asked += [r.said for r in records if r.said not in self.asked]
@@ -395,14 +404,13 @@ def run(options, setup):
              for way in row.ways or client.ways]
     cases = [c for c in cases if re.search(options.only, str(c))]
     for number, case in enumerate(cases, 1):
-        case.number, case.key = number, f"AKIACASE{number:012}"
+        case.number = number
     try:
         with ns.Processes(work / "logs") as processes:
             world = World(work, paths, processes)
             with ns.Namespace(world.names(), [world.authority.pem]) as here:
                 if "newer" in paths:
                     here.also_in(paths["newer"], [work, Path(paths["helper"]).parent])
-                    here.bind("/tmp", Path(paths["newer"]) / "tmp")
                 world.start()
                 try:
                     world.seed()

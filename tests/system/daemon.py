@@ -47,7 +47,17 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 def from_header(text):
-    return json.loads(base64.urlsafe_b64decode(text + "==")) if text else {}
+    """The credentials that a header carries. Go reads names in any case, and docker-py relies on
+    that."""
+    def lower(value):
+        return {name.lower(): value for name, value in value.items()}
+
+    value = json.loads(base64.urlsafe_b64decode(text + "==")) if text else {}
+    return {name: lower(v) for name, v in value.items()} if is_nested(value) else lower(value)
+
+
+def is_nested(value):
+    return any(isinstance(v, dict) for v in value.values())
 
 
 def split(image):
@@ -63,7 +73,7 @@ def ask_registry(host, path, auth, method="GET"):
     """Status and body of what the registry answers to these credentials."""
     headers = {"Accept": "application/vnd.docker.distribution.manifest.v2+json, "
                          "application/vnd.oci.image.manifest.v1+json"}
-    if auth.get("username"):
+    if auth.get("username") and auth.get("password"):
         pair = f"{auth['username']}:{auth['password']}"
         headers["Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     connection = http.client.HTTPSConnection(host, timeout=20,
@@ -89,8 +99,7 @@ def ask_registry(host, path, auth, method="GET"):
 
 
 class _DaemonHandler(_Handler):
-    def address_string(self):
-        return "unix"
+    disable_nagle_algorithm = False
 
     def json(self, status, value):
         self.reply(status, [("Content-Type", "application/json"), *VERSION],

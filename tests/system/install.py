@@ -1,6 +1,6 @@
 """Where the clients come from: Debian's packages on this machine, Debian's newer release unpacked
 into a directory of its own (clients of several ages, and some that this release does not have),
-and PyPI. All of it below one directory, done once, kept between runs.
+PyPI and npm. All of it below one directory, done once, kept between runs.
 
 What cannot be had is not an error here: it raises `Missing`, and the caller decides.
 """
@@ -61,10 +61,11 @@ def docker_cli(state):
     return program
 
 
-def newer_debian(state, packages, testing=()):
-    """A root directory with `packages` of the stable release after this one; those named in
-    `testing`, which no release has yet, from Debian unstable. To be used by chroot."""
-    root, stamp = state / "newer", "\n".join([*packages, *testing])
+def newer_debian(state, packages, newest=()):
+    """A root directory with `packages` of the release after this one, and with those named in
+    `newest`, which no release has yet, from Debian unstable. To be used by chroot. If unstable
+    cannot be installed, as happens, the directory is without those."""
+    root, stamp = state / "newer", "\n".join([*packages, *newest])
     done = state / "newer.stamp"
     if done.exists() and done.read_text() == stamp:
         return root
@@ -79,7 +80,7 @@ def newer_debian(state, packages, testing=()):
     (apt / "preferences").write_text("".join(
         f"Package: {names}\nPin: release n={suite}\nPin-Priority: {priority}\n\n"
         for names, suite, priority in
-        [("*", "sid", 100), ("*", "trixie", 500), (" ".join(testing), "sid", 990)]))
+        [("*", "sid", 100), ("*", "trixie", 500), (" ".join(newest), "sid", 990)]))
     (apt / "status").touch()
     options = [item for setting in [
         f"Dir::Etc::sourcelist={apt}/sources.list", "Dir::Etc::sourceparts=/dev/null",
@@ -90,8 +91,12 @@ def newer_debian(state, packages, testing=()):
         "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
     ] for item in ("-o", setting)]
     quietly("apt-get", *options, "update")
-    quietly("apt-get", *options, "-y", "--download-only", "install", "base-files", *packages,
-            *testing)
+    download = ["apt-get", *options, "-y", "--download-only", "install", "base-files", *packages]
+    try:
+        quietly(*download, *newest)
+    except Missing:
+        quietly(*download)
+        stamp = ""
     root.mkdir()
     # base-files first: it has the links from /lib to /usr/lib that the others unpack through.
     archives = sorted((apt / "cache/archives").glob("*.deb"),
@@ -127,3 +132,17 @@ def from_pypi(state, *packages):
         with done.open("a") as file:
             file.write(stamp + "\n")
     return at / "bin/python"
+
+
+def from_npm(state, package):
+    """A directory whose `node_modules` has this."""
+    at = state / "npm"
+    done = at / "installed"
+    if not (done.exists() and done.read_text() == package):
+        shutil.rmtree(at, ignore_errors=True)
+        at.mkdir()
+        debian({"node": "nodejs", "npm": "npm"})
+        quietly("npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts",
+                "--prefix", at, package, cwd=at)
+        done.write_text(package)
+    return at

@@ -92,9 +92,11 @@ class Namespace:
 
     def also_in(self, root, shared=()):
         """The same names and trust, and the directories `shared`, for programs run by chroot."""
+        # Programs that unpack images remount their root, so it has to be a mount.
+        self.bind(root, root)
         for path in self.files:
             self.bind(self.dir / path.strip("/").replace("/", "-"), Path(root) / path.strip("/"))
-        for path in ["/dev", "/proc", "/sys", *shared]:
+        for path in ["/etc/passwd", "/etc/group", "/dev", "/proc", "/sys", *shared]:
             self.bind(path, Path(root) / str(path).strip("/"))
 
     def __exit__(self, *_):
