@@ -129,7 +129,10 @@ impl Who {
     fn always_says(self) -> &'static [&'static str] {
         match self {
             Oidc => &["the SSO session for profile \"default\" has expired"],
-            Metadata => &["no AWS credentials found: ", "unexpected reply from instance metadata"],
+            Metadata => &[
+                "no AWS credentials found: ",
+                "unexpected reply from instance metadata",
+            ],
             _ => &[],
         }
     }
@@ -234,7 +237,12 @@ fn general() -> Vec<Row> {
         let answer = || Answer::status(status);
         rows.push(token(&format!("{status} once"), times(1, answer()), 2..=2));
         rows.push(token(&format!("{status} twice"), times(2, answer()), 3..=3).at(PATIENT));
-        rows.push(fails(&format!("{status} always"), always(answer()), 3..=3, words));
+        rows.push(fails(
+            &format!("{status} always"),
+            always(answer()),
+            3..=3,
+            words,
+        ));
     }
     let throttled = || Answer::error(400, "ThrottlingException", "Rate exceeded");
     let many = || Answer::status(429);
@@ -257,18 +265,78 @@ fn general() -> Vec<Row> {
     ];
     rows.extend([
         fails("refused", Fault::Gone, 0..=0, BROKEN),
-        fails("reset at once", Fault::Connections(Accept::Reset), 1..=3, BROKEN),
-        fails("closed at once", Fault::Connections(Accept::Close), 1..=3, BROKEN),
-        fails("garbage", Fault::Connections(Accept::Garbage), 1..=3, &["connection to ", "no TLS connection to "]),
-        fails("hang at connect", Fault::Connections(Accept::Hang), 1..=3, LATE),
-        token("reset before the reply, once", times(1, Answer::ResetBefore), 2..=2).at(PATIENT),
-        fails("reset before the reply", always(Answer::ResetBefore), 3..=3, BROKEN),
-        token("reset in the reply, once", times(1, Answer::ResetMidway), 2..=2).at(PATIENT),
-        fails("reset in the reply", always(Answer::ResetMidway), 3..=3, BROKEN),
-        token("closed without a reply, once", times(1, Answer::CloseWithoutReply), 2..=2).at(PATIENT),
-        fails("closed without a reply", always(Answer::CloseWithoutReply), 3..=3, BROKEN),
-        token("hang before the headers, once", times(1, Answer::HangBeforeHeaders), 2..=2).at(SIGNED),
-        fails("hang before the headers", always(Answer::HangBeforeHeaders), 1..=3, LATE),
+        fails(
+            "reset at once",
+            Fault::Connections(Accept::Reset),
+            1..=3,
+            BROKEN,
+        ),
+        fails(
+            "closed at once",
+            Fault::Connections(Accept::Close),
+            1..=3,
+            BROKEN,
+        ),
+        fails(
+            "garbage",
+            Fault::Connections(Accept::Garbage),
+            1..=3,
+            &["connection to ", "no TLS connection to "],
+        ),
+        fails(
+            "hang at connect",
+            Fault::Connections(Accept::Hang),
+            1..=3,
+            LATE,
+        ),
+        token(
+            "reset before the reply, once",
+            times(1, Answer::ResetBefore),
+            2..=2,
+        )
+        .at(PATIENT),
+        fails(
+            "reset before the reply",
+            always(Answer::ResetBefore),
+            3..=3,
+            BROKEN,
+        ),
+        token(
+            "reset in the reply, once",
+            times(1, Answer::ResetMidway),
+            2..=2,
+        )
+        .at(PATIENT),
+        fails(
+            "reset in the reply",
+            always(Answer::ResetMidway),
+            3..=3,
+            BROKEN,
+        ),
+        token(
+            "closed without a reply, once",
+            times(1, Answer::CloseWithoutReply),
+            2..=2,
+        )
+        .at(PATIENT),
+        fails(
+            "closed without a reply",
+            always(Answer::CloseWithoutReply),
+            3..=3,
+            BROKEN,
+        ),
+        token(
+            "hang before the headers, once",
+            times(1, Answer::HangBeforeHeaders),
+            2..=2,
+        )
+        .at(SIGNED),
+        fails(
+            "hang before the headers",
+            always(Answer::HangBeforeHeaders),
+            1..=3,
+            LATE,
+        ),
         fails("hang in the body", always(Answer::HangInBody), 1..=3, LATE),
         fails("a byte a second", always(Answer::Trickle), 1..=3, LATE),
         fails("truncated", always(Answer::Truncated), 1..=3, ODD),
@@ -278,17 +346,37 @@ fn general() -> Vec<Row> {
         fails("JSON number", always(Answer::json("NaN")), 1..=3, ODD),
         fails("empty object", always(Answer::json("{}")), 1..=3, ODD),
         fails("empty array", always(Answer::json("[]")), 1..=3, ODD),
-        fails("not UTF-8, nearly", always(Answer::json("{\"\u{0}\u{fffd}")), 1..=3, ODD),
+        fails(
+            "not UTF-8, nearly",
+            always(Answer::json("{\"\u{0}\u{fffd}")),
+            1..=3,
+            ODD,
+        ),
         fails("204", always(Answer::status(204)), 1..=3, ODD),
         fails("404", always(Answer::status(404)), 1..=3, ODD),
-        fails("418 with HTML", always(Answer::Status {
-            code: 418,
-            body: "<html>teapot</html>".into(),
-            content_type: Some("text/html".into()),
-            headers: BTreeMap::new(),
-        }), 1..=3, &["HTTP status 418"]),
-        fails("nested JSON alone", always(Answer::json("[".repeat(200_000))), 1..=3, ODD),
-        fails("512 MiB", always(Answer::HugeBody { mib: 512 }), 1..=3, &["is larger than"]),
+        fails(
+            "418 with HTML",
+            always(Answer::Status {
+                code: 418,
+                body: "<html>teapot</html>".into(),
+                content_type: Some("text/html".into()),
+                headers: BTreeMap::new(),
+            }),
+            1..=3,
+            &["HTTP status 418"],
+        ),
+        fails(
+            "nested JSON alone",
+            always(Answer::json("[".repeat(200_000))),
+            1..=3,
+            ODD,
+        ),
+        fails(
+            "512 MiB",
+            always(Answer::HugeBody { mib: 512 }),
+            1..=3,
+            &["is larger than"],
+        ),
         fails("redirect 301", Fault::Redirect(301), 1..=1, ODD),
         fails("redirect 302", Fault::Redirect(302), 1..=1, ODD),
         fails("redirect 307", Fault::Redirect(307), 1..=1, ODD),
@@ -310,10 +398,28 @@ fn general() -> Vec<Row> {
         rows.push(row("behind", offset));
         let ahead = row("ahead", -offset);
         // By such a clock a new token has expired already.
-        rows.push(if offset > 12 * HOUR { ahead.once() } else { ahead });
+        rows.push(if offset > 12 * HOUR {
+            ahead.once()
+        } else {
+            ahead
+        });
     }
-    rows.push(token("our clock 4 minutes behind", Fault::Clock(4 * MINUTE), 1..=1).at(CLOCKED));
-    rows.push(token("our clock 4 minutes ahead", Fault::Clock(-4 * MINUTE), 1..=1).at(CLOCKED));
+    rows.push(
+        token(
+            "our clock 4 minutes behind",
+            Fault::Clock(4 * MINUTE),
+            1..=1,
+        )
+        .at(CLOCKED),
+    );
+    rows.push(
+        token(
+            "our clock 4 minutes ahead",
+            Fault::Clock(-4 * MINUTE),
+            1..=1,
+        )
+        .at(CLOCKED),
+    );
     rows
 }
 
@@ -329,7 +435,12 @@ fn shapes() -> Vec<Row> {
     };
     let now = || chrono::Utc::now().timestamp();
     let mut rows = vec![
-        fails("no authorizationToken", good(|g| g.no_authorization_token = true), 1..=1, ODD),
+        fails(
+            "no authorizationToken",
+            good(|g| g.no_authorization_token = true),
+            1..=1,
+            ODD,
+        ),
         fails("authorizationToken null", raw(Value::Null), 1..=1, ODD),
         fails("authorizationToken a number", raw(json!(5)), 1..=1, ODD),
         fails("authorizationToken an object", raw(json!({})), 1..=1, ODD),
@@ -352,17 +463,40 @@ fn shapes() -> Vec<Row> {
         fails("expiresAt text", at(json!("tomorrow")), 1..=1, ODD),
         fails("expiresAt an object", at(json!({})), 1..=1, ODD),
         fails("expiresAt true", at(json!(true)), 1..=1, ODD),
-        token("expiresAt in the past", good(|g| g.expires_in = Some(-60)), 1..=1).once(),
-        token("expiresAt days ago", good(|g| g.expires_in = Some(-300_000)), 1..=1).once(),
+        token(
+            "expiresAt in the past",
+            good(|g| g.expires_in = Some(-60)),
+            1..=1,
+        )
+        .once(),
+        token(
+            "expiresAt days ago",
+            good(|g| g.expires_in = Some(-300_000)),
+            1..=1,
+        )
+        .once(),
         token("expiresAt 0", at(json!(0)), 1..=1).once(),
         token("expiresAt negative", at(json!(-1e9)), 1..=1).once(),
         token("expiresAt in 9999", at(json!(253_402_300_799_i64)), 1..=1),
-        token("expiresAt in days", good(|g| g.expires_in = Some(300_000)), 1..=1),
+        token(
+            "expiresAt in days",
+            good(|g| g.expires_in = Some(300_000)),
+            1..=1,
+        ),
         token("expiresAt beyond all numbers", at(json!(1e300)), 1..=1).once(),
-        fails("expiresAt NaN", always(Answer::json(
-            r#"{"authorizationData":[{"authorizationToken":"$TOKEN","expiresAt":NaN}]}"#,
-        )), 1..=1, ODD),
-        token("much more nested beside it", always(Answer::DeepJson { depth: 50 }), 1..=1),
+        fails(
+            "expiresAt NaN",
+            always(Answer::json(
+                r#"{"authorizationData":[{"authorizationToken":"$TOKEN","expiresAt":NaN}]}"#,
+            )),
+            1..=1,
+            ODD,
+        ),
+        token(
+            "much more nested beside it",
+            always(Answer::DeepJson { depth: 50 }),
+            1..=1,
+        ),
     ];
     for row in &mut rows {
         row.at = TOKENS;
@@ -424,9 +558,18 @@ fn credentials() -> Vec<Row> {
     let xml = [
         ("no credentials", String::new()),
         ("empty credentials", "<Credentials/>".into()),
-        ("an expiry that is none", whole("ASIA", "<Expiration>soon</Expiration>")),
-        ("an empty key ID", whole("", "<Expiration>2999-01-01T00:00:00Z</Expiration>")),
-        ("elements that do not match", "<Credentials><AccessKeyId>".into()),
+        (
+            "an expiry that is none",
+            whole("ASIA", "<Expiration>soon</Expiration>"),
+        ),
+        (
+            "an empty key ID",
+            whole("", "<Expiration>2999-01-01T00:00:00Z</Expiration>"),
+        ),
+        (
+            "elements that do not match",
+            "<Credentials><AccessKeyId>".into(),
+        ),
         ("nested elements", "<Credentials>".repeat(2000)),
     ];
     for (name, inside) in xml {
@@ -436,7 +579,11 @@ fn credentials() -> Vec<Row> {
     rows.push(token("no expiry", endless(), 1..=1).at(&[Sts]));
     rows.push(fails("no expiry", endless(), 1..=1, STS_ODD).at(&[WebIdentity]));
     for (name, code, words) in [
-        ("role refused", "AccessDenied", &["cannot be assumed by "][..]),
+        (
+            "role refused",
+            "AccessDenied",
+            &["cannot be assumed by "][..],
+        ),
         ("an expired web identity", "ExpiredToken", &["has expired"]),
     ] {
         let fault = always(Answer::error(403, code, "no"));
@@ -447,26 +594,80 @@ fn credentials() -> Vec<Row> {
     for (name, body) in [
         ("credentials null", r#"{"roleCredentials":null}"#),
         ("credentials empty", r#"{"roleCredentials":{}}"#),
-        ("credentials a text", r#"{"roleCredentials":"FAKE-SECRET-KEY"}"#),
-        ("a key ID that is a number", r#"{"roleCredentials":{"accessKeyId":5,"secretAccessKey":"FAKE-SECRET-KEY","expiration":1}}"#),
-        ("no secret key", r#"{"roleCredentials":{"accessKeyId":"ASIA","expiration":1}}"#),
-        ("an expiry that is text", r#"{"roleCredentials":{"accessKeyId":"ASIA","secretAccessKey":"FAKE-SECRET-KEY","expiration":"FAKE-SESSION"}}"#),
+        (
+            "credentials a text",
+            r#"{"roleCredentials":"FAKE-SECRET-KEY"}"#,
+        ),
+        (
+            "a key ID that is a number",
+            r#"{"roleCredentials":{"accessKeyId":5,"secretAccessKey":"FAKE-SECRET-KEY","expiration":1}}"#,
+        ),
+        (
+            "no secret key",
+            r#"{"roleCredentials":{"accessKeyId":"ASIA","expiration":1}}"#,
+        ),
+        (
+            "an expiry that is text",
+            r#"{"roleCredentials":{"accessKeyId":"ASIA","secretAccessKey":"FAKE-SECRET-KEY","expiration":"FAKE-SESSION"}}"#,
+        ),
     ] {
         rows.push(fails(name, always(Answer::json(body)), 1..=3, SSO_ODD).at(&[Sso]));
     }
     let refused = |status, code| always(Answer::error(status, code, "no"));
-    rows.push(fails("login over", refused(401, "UnauthorizedException"), 1..=1, &["has expired"]).at(&[Sso]));
-    rows.push(fails("role not given", refused(403, "ForbiddenException"), 1..=1, &["may not take the role"]).at(&[Sso]));
-    rows.push(fails("renewal refused", refused(400, "InvalidGrantException"), 1..=1, &["has expired"]).at(&[Oidc]));
+    rows.push(
+        fails(
+            "login over",
+            refused(401, "UnauthorizedException"),
+            1..=1,
+            &["has expired"],
+        )
+        .at(&[Sso]),
+    );
+    rows.push(
+        fails(
+            "role not given",
+            refused(403, "ForbiddenException"),
+            1..=1,
+            &["may not take the role"],
+        )
+        .at(&[Sso]),
+    );
+    rows.push(
+        fails(
+            "renewal refused",
+            refused(400, "InvalidGrantException"),
+            1..=1,
+            &["has expired"],
+        )
+        .at(&[Oidc]),
+    );
 
     const BOX: &[&str] = &["container credentials: the reply holds no credentials"];
     for (name, body) in [
-        ("keys null", r#"{"AccessKeyId":null,"SecretAccessKey":null,"Token":null,"Expiration":null}"#),
-        ("a key ID that is a number", r#"{"AccessKeyId":5,"SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":"2999-01-01T00:00:00Z"}"#),
-        ("no secret key", r#"{"AccessKeyId":"ASIA","Token":"FAKE-SESSION","Expiration":"2999-01-01T00:00:00Z"}"#),
-        ("an expiry that is none", r#"{"AccessKeyId":"ASIA","SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":"soon"}"#),
-        ("an expiry that is a number", r#"{"AccessKeyId":"ASIA","SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":5}"#),
-        ("a code of failure", r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no"}"#),
+        (
+            "keys null",
+            r#"{"AccessKeyId":null,"SecretAccessKey":null,"Token":null,"Expiration":null}"#,
+        ),
+        (
+            "a key ID that is a number",
+            r#"{"AccessKeyId":5,"SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":"2999-01-01T00:00:00Z"}"#,
+        ),
+        (
+            "no secret key",
+            r#"{"AccessKeyId":"ASIA","Token":"FAKE-SESSION","Expiration":"2999-01-01T00:00:00Z"}"#,
+        ),
+        (
+            "an expiry that is none",
+            r#"{"AccessKeyId":"ASIA","SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":"soon"}"#,
+        ),
+        (
+            "an expiry that is a number",
+            r#"{"AccessKeyId":"ASIA","SecretAccessKey":"FAKE-SECRET-KEY","Token":"FAKE-SESSION","Expiration":5}"#,
+        ),
+        (
+            "a code of failure",
+            r#"{"Code":"AssumeRoleUnauthorizedAccess","Message":"no"}"#,
+        ),
     ] {
         rows.push(fails(name, always(Answer::json(body)), 1..=3, BOX).at(&[Container]));
     }
@@ -493,7 +694,12 @@ fn cases() -> Vec<Case> {
         for &who in row.at {
             let mut add = |tls, cached| {
                 let row = Arc::clone(&row);
-                cases.push(Case { row, who, tls, cached });
+                cases.push(Case {
+                    row,
+                    who,
+                    tls,
+                    cached,
+                });
             };
             add(false, false);
             if who != Metadata && (who == Ecr || of_connections) {
@@ -524,11 +730,17 @@ impl Case {
         let mut fake = Fake::with(Options {
             http: if self.tls { vec![] } else { vec![ANY_PORT] },
             https: if self.tls { vec![ANY_PORT] } else { vec![] },
-            tls: self.tls.then(|| authority.server_config().expect("keys can be made")),
+            tls: self
+                .tls
+                .then(|| authority.server_config().expect("keys can be made")),
             behaviour: Behaviour::default(),
         })
         .expect("loopback can be listened on");
-        let url = if self.tls { fake.https_url() } else { fake.url() };
+        let url = if self.tls {
+            fake.https_url()
+        } else {
+            fake.url()
+        };
         let mut helper = self.who.user(&url);
         if self.tls {
             helper.write("~/ca.pem", authority.ca_pem());
@@ -564,7 +776,11 @@ impl Case {
         let seen = format!("{requests} requests, {:?}", output.elapsed);
         let wrong = |what: &str| Err(format!("{what}: {seen}: {output:?}"));
 
-        let limit = if held.is_some() { Duration::from_secs(3) } else { deadline };
+        let limit = if held.is_some() {
+            Duration::from_secs(3)
+        } else {
+            deadline
+        };
         if output.elapsed > limit + SLACK {
             return wrong("too late");
         }
@@ -575,7 +791,11 @@ impl Case {
             _ => self.row.requests.clone(),
         };
         // Within three seconds there may not be room for every attempt.
-        let least = if held.is_some() || slow { 0 } else { *bounds.start() };
+        let least = if held.is_some() || slow {
+            0
+        } else {
+            *bounds.start()
+        };
         // After a renewal that failed the portal is asked with the old login.
         let most = match (self.who, &self.row.fault) {
             (Oidc, Fault::Connections(_)) => 2 * most,
@@ -691,10 +911,7 @@ impl Case {
                 return Ok(());
             }
             let other = Fake::start();
-            for name in [
-                "AWS_ENDPOINT_URL",
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-            ] {
+            for name in ["AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"] {
                 helper.set(name, other.url());
             }
             helper.set(
@@ -720,7 +937,9 @@ impl Case {
         };
         let found = there.as_ref() == Some(&next);
         if found != there.is_some() || asked != usize::from(!found) {
-            return Err(format!("the next one made {asked} requests, found: {found}"));
+            return Err(format!(
+                "the next one made {asked} requests, found: {found}"
+            ));
         }
         Ok(())
     }
@@ -772,7 +991,9 @@ fn every_fault_leads_to_a_token_or_to_its_cause() {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(case) = cases.get(number) else { return };
+                    let Some(case) = cases.get(number) else {
+                        return;
+                    };
                     let result = case.run(number);
                     if show {
                         println!("{}: {result:?}", case.name());
