@@ -1018,3 +1018,47 @@ fn every_fault_leads_to_a_token_or_to_its_cause() {
     );
     assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
+
+/// The most memory that a process has had so far, in KiB, while it runs.
+#[cfg(target_os = "linux")]
+fn peak(id: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_huge_reply_takes_no_memory() {
+    for who in ALL {
+        let fake = Fake::start();
+        let huge = Script::always(Answer::HugeBody { mib: 512 });
+        fake.change(|behaviour| {
+            huge.clone_into(who.script(behaviour));
+            let over = Answer::error(401, "UnauthorizedException", "old");
+            if *who == Oidc {
+                behaviour.sso = Script::always(over);
+            }
+        });
+        // A process that ends at once on a busy machine may not be seen at all.
+        let mut most = 0;
+        for _ in 0..10 {
+            let user = who.user(&fake.url());
+            let running = user.run_of("get").stdin(who.host()).spawn();
+            let mut samples = 0;
+            // What has ended has no memory any more.
+            while let Some(peak) = peak(running.child.id()) {
+                most = most.max(peak);
+                samples += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let output = running.wait();
+            assert_eq!(output.code, Some(1), "{output:?}");
+            if samples >= 5 {
+                break;
+            }
+        }
+        println!("{who:?}: at most {most} KiB");
+        assert!((1024..32 * 1024).contains(&most), "{who:?}: {most} KiB");
+    }
+}
