@@ -323,7 +323,7 @@ TESTCONTAINERS = [
         "require(process.env.NODE_PATH + '/testcontainers'); getContainerRuntimeClient()"
         ".then(c => c.image.pull(ImageName.fromString('{A}/{image}:1'), { force: true })).then(() => process.exit(0))"
         ".catch(e => { console.error(e); process.exit(1) })",
-        sent="pull", lists=True, environment={"TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1"}),
+        sent="pull", lists=True, also=(A + "\n",), environment={"TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1"}),
 ]
 
 ROWS = {
