@@ -324,6 +324,11 @@ mod tests {
                 (fips, dual_stack),
                 "{host}"
             );
+            let service = match registry.service() {
+                Service::Ecr => "ecr",
+                Service::EcrPublic => "ecr-public",
+            };
+            assert_eq!(registry.service().id(), service);
             assert_eq!(
                 registry.account_id().is_some(),
                 registry.service() == Service::Ecr
@@ -367,6 +372,8 @@ mod tests {
             "x.123456789012.dkr.ecr.us-east-1.amazonaws.com",
             "123456789012.dkr.ecr.us-east-1.amazonaws.com.",
             "123456789012.dkr.ecr..amazonaws.com",
+            "123456789012.dkr.ecr.-us-east-1.amazonaws.com",
+            "123456789012.dkr.ecr.us-east-1-.amazonaws.com",
             "123456789012.dkr.ecr.amazonaws.com",
             "123456789012.dkr.ecr.us_east_1.amazonaws.com",
             "123456789012.dkr.ecr.us-east-1.on.aws",

@@ -183,6 +183,8 @@ mod tests {
             (STANDARD.encode("AWS:"), DecodeError::EmptyPassword),
         ] {
             assert_eq!(decode(&text), Err(error), "{text}");
+            let said = error.to_string();
+            assert!(said.starts_with("the authorization token "), "{said}");
         }
     }
 

@@ -26,7 +26,7 @@ use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebTo
 use crate::secret::Secret;
 
 /// Instance metadata is next door or nowhere.
-const METADATA_LIMIT: Duration = Duration::from_secs(4);
+const METADATA_LIMIT: Duration = Duration::from_secs(3);
 
 /// For one address of instance metadata to accept the connection, and to reply.
 const METADATA_STEP: Duration = Duration::from_secs(1);

@@ -8,7 +8,6 @@
 //! `budget.json`, and `--write-budget` records them there.
 
 #[path = "../support/mod.rs"]
-#[allow(unused_imports, reason = "a benchmark uses little of what tests share")]
 mod support;
 
 mod budget;

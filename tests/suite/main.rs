@@ -4,6 +4,7 @@
 mod support;
 
 mod fake;
+mod faults;
 mod kubelet;
 mod life;
 mod logins;

@@ -1,8 +1,8 @@
 """Which clients there are, the ways to configure them, and what each of them does: data only.
 
 In a command `{A}`, `{B}` and `{P}` are registries, `{image}` what lies in each of them,
-`{layout}` the same as a directory, `{home}` the case's own directory, `{new}` a name not used
-before.
+`{layout}` the same as a directory, `{home}` the case's own directory, `{case}` a name of
+that case alone, `{new}` one not used before.
 """
 
 import dataclasses
@@ -41,7 +41,7 @@ PODMANS = ("credHelpers", "credHelpers in auth.json", "registries.conf")
 class Client:
     """A program in one version, and where it is from: `host` (this Debian), `newer` (Debian's
     next release), `newest` (Debian unstable), `docker.io` (taken out of that package), `pypi` or
-    `npm`."""
+    `npm`. `version` is a command, or ("package", name) where the program does not say."""
 
     name: str
     tool: str
@@ -108,7 +108,7 @@ def anonymous(*argv, also=(), ways=(), **rest):
     """Without AWS credentials the public registry still serves everybody."""
     step = Step(argv=argv, helper={"get": {P, *also}}, gets=(P,), fails=True,
                 environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, **rest)
-    return Row("public, without AWS credentials", (step,), ways)
+    return Row("public without AWS credentials", (step,), ways)
 
 
 def forms(host):
@@ -178,8 +178,10 @@ def podman_like(tool, *always):
         use("pull public", *pull, "{P}/{image}:1", of=(P,), says="[0-9a-f]{64}"),
         anonymous(*pull, "{P}/{image}:1", says="[0-9a-f]{64}"),
         Row("push", (seed, *push.steps)),
+        use("build", *run, "build", "--isolation", "chroot", "--pull-always", "{home}/context",
+            says="COMMIT|[0-9a-f]{64}"),
         use("login with what the helper has", *run, "login", "{A}", says="(?i)valid|succeeded"),
-        signing_in("login with a password, logout", (*run, "login", *PASSWORD, "{A}"),
+        signing_in("login with a password and logout", (*run, "login", *PASSWORD, "{A}"),
                    (*pull, "{A}/{image}:1"), (*run, "logout", "{A}"),
                    ways=KEPT_BY_HELPER, looks_first=True),
     ]
@@ -201,7 +203,7 @@ SKOPEO = [
     principals("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
     assumed_role("skopeo", "inspect", "docker://{A}/{image}:1", says="{digest}"),
     use("list-tags", "skopeo", "list-tags", "docker://{A}/{image}", says='"1"'),
-    signing_in("login, logout", ("skopeo", "login", *PASSWORD, "{A}"),
+    signing_in("login and logout", ("skopeo", "login", *PASSWORD, "{A}"),
                ("skopeo", "inspect", "docker://{A}/{image}:1"), ("skopeo", "logout", "{A}"),
                ways=KEPT_BY_HELPER, looks_first=True),
 ]
@@ -224,13 +226,13 @@ DOCKER = [
         Step(argv=BUILD, helper={"list": {""}, "get": {A}}, gets=(A,), used=(A,), sent="build",
              says="Successfully built", environment=CLASSIC),
     ), ("credsStore",)),
-    Row("login with what the helper has, logout", (
+    Row("login with what the helper has and logout", (
         Step(argv=("docker", "login", "{A}"), calls=1, helper={"get": {A}, "store": {A}},
              gets=(A,), used=(A,), sent="auth", says="Login Succeeded"),
         Step(argv=("docker", "logout", "{A}"), helper={"erase": forms(A)}, says="Removing login"),
         use("", "docker", "pull", "{A}/{image}:1", sent="pull").steps[0],
     )),
-    signing_in("login with a password, logout", ("docker", "login", *PASSWORD, "{A}"),
+    signing_in("login with a password and logout", ("docker", "login", *PASSWORD, "{A}"),
                ("docker", "pull", "{A}/{image}:1"), ("docker", "logout", "{A}"), auth="auth",
                sent="pull"),
 ]
@@ -257,21 +259,25 @@ CRANE = [
         **CRANE_FORMS),
     use("copy across two accounts", "crane", "copy", "{A}/{image}:1", "{B}/pushed:{new}", of=(A, B),
         pushed=((B, "pushed", "{new}"),), **CRANE_FORMS),
-    signing_in("auth login, logout", ("crane", "auth", "login", *PASSWORD, "{A}"),
+    signing_in("auth login and logout", ("crane", "auth", "login", *PASSWORD, "{A}"),
                ("crane", "digest", "{A}/{image}:1"), ("crane", "auth", "logout", "{A}"), says="",
                **CRANE_FORMS),
 ]
 
+ORAS_PUSH = ("env", "--chdir={home}/context", "oras", "push", "{A}/pushed:{case}", "artifact.txt")
 ORAS = [
     use("manifest fetch", "oras", "manifest", "fetch", "{A}/{image}:1", says="layers"),
     use("manifest fetch public", "oras", "manifest", "fetch", "{P}/{image}:1", of=(P,), says="layers"),
     anonymous("oras", "manifest", "fetch", "{P}/{image}:1", says="layers"),
-    use("pull", "oras", "pull", "--output", "{home}/out/{n}", "{A}/{image}:1"),
-    use("push", "oras", "push", "--disable-path-validation", "{A}/pushed:{new}",
-        "{home}/context/artifact.txt", pushed=((A, "pushed", "{new}"),)),
+    use("push", *ORAS_PUSH, pushed=((A, "pushed", "{case}"),)),
+    Row("pull", (
+        use("", *ORAS_PUSH).steps[0],
+        Step(argv=("oras", "pull", "--output", "{home}/out", "{A}/pushed:{case}"),
+             helper={"get": {A}}, gets=(A,), used=(A,), writes=("out/artifact.txt",)),
+    )),
     use("copy across two accounts", "oras", "cp", "{A}/{image}:1", "{B}/pushed:{new}", of=(A, B),
         pushed=((B, "pushed", "{new}"),)),
-    signing_in("login, logout", ("oras", "login", *PASSWORD, "{A}"),
+    signing_in("login and logout", ("oras", "login", *PASSWORD, "{A}"),
                ("oras", "manifest", "fetch", "{A}/{image}:1"), ("oras", "logout", "{A}")),
 ]
 
@@ -315,9 +321,9 @@ ORAS_PY = [
 TESTCONTAINERS = [
     use("pull", "node", "-e", "const { getContainerRuntimeClient, ImageName } = "
         "require(process.env.NODE_PATH + '/testcontainers'); getContainerRuntimeClient()"
-        ".then(c => c.image.pull(ImageName.fromString('{A}/{image}:1'), { force: true }))"
+        ".then(c => c.image.pull(ImageName.fromString('{A}/{image}:1'), { force: true })).then(() => process.exit(0))"
         ".catch(e => { console.error(e); process.exit(1) })",
-        sent="pull", lists=True),
+        sent="pull", lists=True, also=(A + "\n",), environment={"TESTCONTAINERS_HOST_OVERRIDE": "127.0.0.1"}),
 ]
 
 ROWS = {
@@ -338,9 +344,9 @@ CLIENTS = (
     Client("docker CLI", "docker", "newer", DOCKERS, ("docker", "--version")),
     Client("docker buildx", "buildx", "newer", DOCKERS, ("docker", "buildx", "version")),
     Client("docker compose", "compose", "newer", DOCKERS, ("docker", "compose", "version")),
-    Client("crane", "crane", "newest", DOCKERS, ("cat", "/usr/share/doc/crane/version")),
+    Client("crane", "crane", "newest", DOCKERS, ("package", "crane")),
     Client("oras", "oras", "newer", DOCKERS, ("oras", "version")),
-    Client("cosign", "cosign", "newer", DOCKERS, ("cosign", "version")),
+    Client("cosign", "cosign", "newer", DOCKERS, ("package", "cosign")),
     Client("docker-py", "docker-py", "pypi", DOCKERS,
            python("import docker; print(docker.__version__)")),
     Client("oras-py", "oras-py", "pypi", DOCKERS, python("import oras; print(oras.__version__)")),

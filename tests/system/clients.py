@@ -13,7 +13,6 @@ package registry here has are listed with the reason.
 
 import argparse
 import base64
-import dataclasses
 import hashlib
 import io
 import json
@@ -57,8 +56,9 @@ umask 077
 now=$(date +%s%N)
 at=$(mktemp -d "$ECR_TEST_RECORDS/$now.XXXXXX")
 printf '%s' "$*" > "$at/args"
-cat > "$at/stdin"
-{helper} "$@" < "$at/stdin" > "$at/stdout" 2> "$at/stderr"
+# What has no input must not wait for any: testcontainers leaves its pipe open.
+case "$1" in get | store | erase) cat > "$at/stdin"; exec < "$at/stdin" ;; esac
+{helper} "$@" > "$at/stdout" 2> "$at/stderr"
 code=$?
 printf '%s' "$code" > "$at/code"
 cat "$at/stdout"
@@ -275,6 +275,8 @@ class Case:
                 self.step(number, step)
         except (Wrong, OSError, ValueError, RuntimeError, subprocess.TimeoutExpired) as error:
             self.error = f"{type(error).__name__}: {error}"
+            if getattr(error, "output", None):
+                self.error += "\n  it said: " + error.output.decode(errors="replace")[-1500:]
         self.seconds = time.monotonic() - started
 
     def prepare(self):
@@ -309,7 +311,7 @@ class Case:
         return {name: value for name, value in environment.items() if value is not None}
 
     def fill(self, text, number):
-        values = {"A": A, "B": B, "P": P, "home": self.home, "image": IMAGE, "n": number,
+        values = {"A": A, "B": B, "P": P, "home": self.home, "image": IMAGE, "n": number, "case": self.tag,
                   "layout": self.world.work / "image", "new": f"{self.tag}-{number}",
                   "digest": self.world.digest, "id": self.world.image_id}
         return re.sub(r"\{([A-Za-z]+)\}", lambda m: str(values[m[1]]), text)
@@ -325,7 +327,7 @@ class Case:
         given = None if step.login is None else world.password(step.login)
         client = subprocess.run(
             argv, input=given or "", env=self.environment(step), cwd=self.home / "context",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60, check=False)
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, check=False)
         calls = world.calls() - before
         records = [Record(at) for at in sorted(records.iterdir())]
         self.calls.append(calls)
@@ -375,6 +377,7 @@ class Case:
 
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+TIMEOUT = 30  # seconds, for one command of a client
 NOT_FOUND = "credentials not found in native keychain"
 
 
@@ -420,7 +423,7 @@ def run(options, setup):
                         else:
                             case.run(world)
                         report(case)
-                    versions = {c.name: version(c, world) for c in CLIENTS if c.needs in paths}
+                    versions = {c: version(c, world) for c in CLIENTS if c.needs in paths}
                 finally:
                     world.close()
     finally:
@@ -434,7 +437,7 @@ def run(options, setup):
         Path(options.markdown).write_text(markdown(cases, versions))
     if options.json:
         Path(options.json).write_text(json.dumps({
-            "cases": [{"client": c.client.name, "version": versions.get(c.client.name), "way": c.way,
+            "cases": [{"client": c.client.name, "version": versions.get(c.client), "way": c.way,
                        "what": c.row.what, "passed": c.error is None, "aws_calls": c.calls,
                        "helper_was_asked": c.asked, "seconds": round(c.seconds, 2),
                        "error": c.error} for c in cases],
@@ -453,6 +456,9 @@ def report(case):
 
 
 def version(client, world):
+    if client.version[0] == "package":
+        names = (Path(world.paths[client.needs]) / "packages").read_text()
+        return re.search(rf"(?m)^{client.version[1]}_([\d.]+)", names)[1]
     done = subprocess.run(client.command(world.paths, client.version), text=True, check=False,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, env={"PATH": PATH, "HOME": "/"})
@@ -461,18 +467,21 @@ def version(client, world):
 
 
 def markdown(cases, versions):
-    """Client x way x passed, one line for each client and way."""
-    lines = ["| client | configured by | passed |", "|---|---|---|"]
-    for client in CLIENTS:
-        for way in client.ways:
-            mine = [c for c in cases if c.client is client and c.way == way]
-            if mine:
-                names = ", ".join(c.row.what if c.error is None else f"**{c.row.what}: failed**"
-                                  for c in mine)
-                lines.append(f"| {client.name} {versions.get(client.name) or ''} | {way} | {names} |")
-    lines += ["", "Not tested:", ""]
-    lines += [f"- {client}: {reason}" for client, reason in NOT_TESTED]
-    return "\n".join(lines) + "\n"
+    """Client x way x passed: versions and ways that did the same share a line."""
+    lines = {}
+    for client, way in dict.fromkeys((c.client, c.way) for c in cases):
+        mine = [c for c in cases if (c.client, c.way) == (client, way)]
+        passed = "; ".join(c.row.what for c in mine if c.error is None)
+        failed = "; ".join(c.row.what for c in mine if c.error is not None)
+        found = lines.setdefault((client.name, passed, failed), ([], []))
+        for list_, item in zip(found, (versions.get(client, ""), way)):
+            if item not in list_:
+                list_.append(item)
+    text = ["| client | version | configured by | passed | failed |", "|---|---|---|---|---|"]
+    text += [f"| {name} | {', '.join(found[0])} | {', '.join(found[1])} | {passed} | {failed or '-'} |"
+             for (name, passed, failed), found in lines.items()]
+    text += ["", "Not tested: " + "; ".join(f"{c} ({reason})" for c, reason in NOT_TESTED) + "."]
+    return "\n".join(text) + "\n"
 
 
 if __name__ == "__main__":

@@ -14,23 +14,15 @@ import tarfile
 import threading
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from registry import _Handler
-
-TAG = re.compile(r":[\w.-]+$")
-
+from registry import Handler
 
 class Daemon:
     """Listens on the unix socket `path`; `sent` is the list of what clients sent, in order."""
 
     def __init__(self, path):
         self.sent = []
-        daemon = self
-
-        class Handler(_DaemonHandler):
-            pass
-
-        Handler.daemon = daemon
-        self.server = _Server(str(path), Handler)
+        handler = type("Handler", (DaemonHandler,), {"daemon": self})
+        self.server = Server(str(path), handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
@@ -38,7 +30,7 @@ class Daemon:
         self.server.server_close()
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = 64
 
@@ -98,7 +90,12 @@ def ask_registry(host, path, auth, method="GET"):
         connection.close()
 
 
-class _DaemonHandler(_Handler):
+def failed(status, what):
+    text = f"{what}: the registry answered {status}"
+    return {"errorDetail": {"message": text}, "error": text}
+
+
+class DaemonHandler(Handler):
     disable_nagle_algorithm = False
 
     def json(self, status, value):
@@ -110,81 +107,93 @@ class _DaemonHandler(_Handler):
         lines = b"".join(json.dumps(e).encode() + b"\r\n" for e in events)
         self.reply(200, [("Content-Type", "application/json"), *VERSION], lines)
 
-    def failed(self, status, what):
-        text = f"{what}: the registry answered {status}"
-        return {"errorDetail": {"message": text}, "error": text}
-
     def answer(self):
         body = self.body()
         url = urlsplit(self.path)
         path = unquote(re.sub(r"^/v1\.\d+", "", url.path))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        auth = from_header(self.headers.get("X-Registry-Auth"))
-        push = re.fullmatch(r"/images/(.+)/push", path)
-        if path == "/_ping":
-            return self.reply(200, [*VERSION, ("Content-Type", "text/plain")], b"OK")
-        if path == "/version":
-            return self.json(200, {"Version": "26.1.5", "ApiVersion": "1.41",
-                                   "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"})
-        if path == "/info":
-            return self.json(200, {"IndexServerAddress": "https://index.docker.io/v1/",
-                                   "OSType": "linux", "Architecture": "x86_64",
-                                   "ServerVersion": "26.1.5", "RegistryConfig": {}})
-        if path == "/auth":
-            auth = json.loads(body)
-            self.daemon.sent.append(("auth", auth))
-            host = re.sub(r"^https?://", "", auth.get("serveraddress", "")).split("/")[0]
-            status, _ = ask_registry(host, "/v2/", auth)
-            if status != 200:
-                return self.json(401, {"message": f"{host}: the registry answered {status}"})
-            return self.json(200, {"Status": "Login Succeeded", "IdentityToken": ""})
-        if path == "/images/create":
-            image = query["fromImage"]
-            if query.get("tag"):
-                image += ("@" if ":" in query["tag"] else ":") + query["tag"]
-            host, repo, tag = split(image)
-            self.daemon.sent.append(("pull", auth))
-            status, manifest = ask_registry(host, f"/v2/{repo}/manifests/{tag}", auth)
-            if status != 200:
-                return self.stream(self.failed(status, image))
-            for layer in json.loads(manifest).get("layers", []):
-                status, _ = ask_registry(host, f"/v2/{repo}/blobs/{layer['digest']}", auth)
-                if status != 200:
-                    return self.stream(self.failed(status, layer["digest"]))
-            return self.stream({"status": f"Pulling from {repo}", "id": tag},
-                               {"status": f"Status: Downloaded newer image for {image}"})
-        if push:
-            host, repo, _ = split(push[1])
-            self.daemon.sent.append(("push", auth))
-            status, _ = ask_registry(host, f"/v2/{repo}/blobs/uploads/", auth, "POST")
-            if status != 202:
-                return self.stream(self.failed(status, push[1]))
-            return self.stream({"status": f"The push refers to repository [{host}/{repo}]"},
-                               {"status": f"{query.get('tag', 'latest')}: digest: sha256:{'0' * 64} size: 1"})
-        if path == "/build":
-            known = from_header(self.headers.get("X-Registry-Config"))
-            self.daemon.sent.append(("build", known))
-            with tarfile.open(fileobj=io.BytesIO(body)) as context:
-                recipe = context.extractfile(query.get("dockerfile", "Dockerfile")).read().decode()
-            for image in re.findall(r"(?m)^FROM\s+(\S+)", recipe):
-                host, repo, tag = split(image)
-                status, _ = ask_registry(host, f"/v2/{repo}/manifests/{tag}", known.get(host, {}))
-                if status != 200:
-                    return self.stream(self.failed(status, image))
-            return self.stream({"stream": "Successfully built 0123456789ab\n"})
-        if path == "/distribution" or path.startswith("/distribution/"):
-            return self.json(404, {"message": "not here"})
-        if path.startswith("/images/") and path.endswith("/json") and self.command == "GET":
-            image = path.removeprefix("/images/").removesuffix("/json")
-            pulled = any(kind == "pull" for kind, _ in self.daemon.sent)
-            if path == "/images/json" or pulled:
-                return self.json(200, [] if path == "/images/json" else
-                                 {"Id": "sha256:" + "0" * 64, "RepoTags": [image]})
-            return self.json(404, {"message": f"No such image: {image}"})
+        for pattern, serve in ROUTES:
+            if found := re.fullmatch(pattern, path):
+                return serve(self, query, body, *found.groups())
         return self.json(404, {"message": f"{self.command} {path} is not served here"})
+
+    def ping(self, *_):
+        self.reply(200, [*VERSION, ("Content-Type", "text/plain")], b"OK")
+
+    def version(self, *_):
+        self.json(200, {"Version": "26.1.5", "ApiVersion": "1.41", "MinAPIVersion": "1.24",
+                        "Os": "linux", "Arch": "amd64"})
+
+    def info(self, *_):
+        self.json(200, {"IndexServerAddress": "https://index.docker.io/v1/", "OSType": "linux",
+                        "Architecture": "x86_64", "ServerVersion": "26.1.5", "RegistryConfig": {}})
+
+    def auth(self, _, body):
+        auth = json.loads(body)
+        self.daemon.sent.append(("auth", auth))
+        host = re.sub(r"^https?://", "", auth.get("serveraddress", "")).split("/")[0]
+        status, _ = ask_registry(host, "/v2/", auth)
+        if status != 200:
+            return self.json(401, {"message": f"{host}: the registry answered {status}"})
+        return self.json(200, {"Status": "Login Succeeded", "IdentityToken": ""})
+
+    def pull(self, query, _):
+        auth = from_header(self.headers.get("X-Registry-Auth"))
+        self.daemon.sent.append(("pull", auth))
+        image, tag = query["fromImage"], query.get("tag", "")
+        host, repo, tag = split(image + ("@" if ":" in tag else ":" if tag else "") + tag)
+        status, manifest = ask_registry(host, f"/v2/{repo}/manifests/{tag}", auth)
+        if status != 200:
+            return self.stream(failed(status, image))
+        for layer in json.loads(manifest).get("layers", []):
+            status, _ = ask_registry(host, f"/v2/{repo}/blobs/{layer['digest']}", auth)
+            if status != 200:
+                return self.stream(failed(status, layer["digest"]))
+        return self.stream({"status": f"Pulling from {repo}", "id": tag},
+                           {"status": f"Status: Downloaded newer image for {image}"})
+
+    def push(self, query, _, image):
+        auth = from_header(self.headers.get("X-Registry-Auth"))
+        self.daemon.sent.append(("push", auth))
+        host, repo, _ = split(image)
+        status, _ = ask_registry(host, f"/v2/{repo}/blobs/uploads/", auth, "POST")
+        if status != 202:
+            return self.stream(failed(status, image))
+        tag, digest = query.get("tag", "latest"), "sha256:" + "0" * 64
+        return self.stream({"status": f"The push refers to repository [{host}/{repo}]"},
+                           {"status": f"{tag}: digest: {digest} size: 1"})
+
+    def build(self, query, body):
+        known = from_header(self.headers.get("X-Registry-Config"))
+        self.daemon.sent.append(("build", known))
+        with tarfile.open(fileobj=io.BytesIO(body)) as context:
+            recipe = context.extractfile(query.get("dockerfile", "Dockerfile")).read().decode()
+        for image in re.findall(r"(?m)^FROM\s+(\S+)", recipe):
+            host, repo, tag = split(image)
+            status, _ = ask_registry(host, f"/v2/{repo}/manifests/{tag}", known.get(host, {}))
+            if status != 200:
+                return self.stream(failed(status, image))
+        return self.stream({"stream": "Successfully built 0123456789ab\n"})
+
+    def images(self, *_):
+        self.json(200, [])
+
+    def image(self, _query, _body, image):
+        """Known once something was pulled."""
+        if any(kind == "pull" for kind, _ in self.daemon.sent):
+            return self.json(200, {"Id": "sha256:" + "0" * 64, "RepoTags": [image]})
+        return self.json(404, {"message": f"No such image: {image}"})
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer
 
 
 VERSION = [("API-Version", "1.41"), ("Builder-Version", "1"), ("OSType", "linux"),
            ("Docker-Experimental", "false"), ("Server", "stand-in")]
+
+ROUTES = [
+    ("/_ping", DaemonHandler.ping), ("/version", DaemonHandler.version),
+    ("/info", DaemonHandler.info), ("/auth", DaemonHandler.auth),
+    ("/images/create", DaemonHandler.pull), ("/images/(.+)/push", DaemonHandler.push),
+    ("/build", DaemonHandler.build), ("/images/json", DaemonHandler.images),
+    ("/images/(.+)/json", DaemonHandler.image),
+]

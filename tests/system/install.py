@@ -103,6 +103,7 @@ def newer_debian(state, packages, newest=()):
                       key=lambda deb: not deb.name.startswith("base-files_"))
     for archive in archives:
         quietly("dpkg-deb", "-x", archive, root)
+    (root / "packages").write_text("\n".join(archive.name for archive in archives))
     shutil.rmtree(apt)
     done.write_text(stamp)
     return root

@@ -25,15 +25,10 @@ class Front:
         self.backends, self.passwords = backends, passwords
         self.good, self.tokens, self.served = {}, {}, []
         self.lock = threading.Lock()
-        front = self
-
-        class Handler(_Handler):
-            pass
-
-        Handler.front = front
+        handler = type("Handler", (FrontHandler,), {"front": self})
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(cert, key)
-        self.server = _Server(address, Handler)
+        self.server = Server(address, handler)
         self.server.socket = context.wrap_socket(
             self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -63,7 +58,7 @@ class Front:
         self.server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
@@ -83,7 +78,9 @@ def basic(header):
         return None, None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
+    """What the front and the daemon's stand-in have in common."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -111,6 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+
+
+class FrontHandler(Handler):
     def answer(self):
         front = self.front
         # Continue is sent by the base class, so the body can be read before anything is decided.

@@ -1,0 +1,545 @@
+//! The policy with a stand-in for AWS, a real cache and a clock that stands still.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use super::*;
+use crate::token::Login;
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const OTHER: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+
+/// What is to happen when the clock is looked at, and after how many looks.
+type Hook = (u32, Box<dyn Fn()>);
+
+thread_local! {
+    static NOW: Cell<i64> = const { Cell::new(1_800_000_000) };
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+}
+
+fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp(NOW.get(), 0).expect("in range")
+}
+
+/// The clock that a helper is given.
+fn clock() -> DateTime<Utc> {
+    let due = HOOK.with_borrow_mut(|hook| match hook {
+        Some((left, _)) if *left > 1 => {
+            *left -= 1;
+            None
+        }
+        _ => hook.take(),
+    });
+    if let Some((_, act)) = due {
+        act();
+    }
+    now()
+}
+
+fn pass(seconds: i64) {
+    NOW.set(NOW.get() + seconds);
+}
+
+/// Gives what it was told to, then numbered tokens of twelve hours.
+#[derive(Default)]
+struct Aws {
+    replies: VecDeque<Result<Issued, ecr::Error>>,
+    key_id: &'static str,
+    identified: usize,
+    asked: usize,
+    /// How long the last answer was waited for at most, and whom it was asked for.
+    patience: Duration,
+    source: &'static str,
+}
+
+impl Issuer for Aws {
+    fn identify(&mut self, _: &Plan, _: Instant) -> Result<String, ecr::Error> {
+        self.identified += 1;
+        match self.key_id {
+            "" => Err(failure()),
+            id => Ok(id.to_owned()),
+        }
+    }
+
+    fn issue(
+        &mut self,
+        plan: &Plan,
+        _: &Registry,
+        deadline: Instant,
+    ) -> Result<Issued, ecr::Error> {
+        self.asked += 1;
+        self.patience = deadline.saturating_duration_since(Instant::now());
+        self.source = plan.source_kind();
+        self.replies.pop_front().unwrap_or_else(|| {
+            let mut issued = issued(Some(12 * 3600), None);
+            issued.login.password = Secret::new(format!("pw{}", self.asked));
+            Ok(issued)
+        })
+    }
+}
+
+/// One that all would meet.
+fn failure() -> ecr::Error {
+    ecr::Error::Server {
+        from: "ECR".into(),
+        status: 500,
+    }
+}
+
+/// One that is the asker's own.
+fn own_failure() -> ecr::Error {
+    ecr::Error::Signature { who: "me".into() }
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    env: Env,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self::with([
+            ("AWS_ACCESS_KEY_ID", "AKIA1"),
+            ("AWS_SECRET_ACCESS_KEY", "s"),
+            ("AWS_ECR_TIMEOUT", "0.4"),
+        ])
+    }
+
+    fn with<const N: usize>(vars: [(&str, &str); N]) -> Self {
+        Self {
+            dir: tempfile::tempdir().expect("a directory"),
+            env: Env::of(vars),
+        }
+    }
+
+    fn cache(&self) -> Cache<'static> {
+        Cache::open(self.dir.path().join("cache"), Log::off())
+    }
+
+    fn name(&self) -> Name {
+        match facts_of(&self.env)
+            .plan(&registry())
+            .expect("keys")
+            .identity
+        {
+            Identity::Pinned(name) => name,
+            Identity::Ambient => panic!("ambient"),
+        }
+    }
+}
+
+fn facts_of(env: &Env) -> Facts {
+    Facts::load(env, Log::off())
+}
+
+fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws> {
+    Helper {
+        env: &place.env,
+        cache,
+        issuer: Aws::default(),
+        clock,
+        log: Log::off(),
+    }
+}
+
+fn registry() -> Registry {
+    Registry::from_server_url(HOST).expect("ECR")
+}
+
+fn other() -> Registry {
+    Registry::from_server_url(OTHER).expect("ECR")
+}
+
+fn token_of(password: &str) -> Token {
+    Token {
+        login: Login {
+            username: "AWS".into(),
+            password: Secret::from(password),
+        },
+        issued_at: now(),
+        expires_at: now() + TimeDelta::hours(12),
+    }
+}
+
+fn password(result: Result<Token, Error>) -> String {
+    let token = result.expect("a token");
+    token.login.password.expose().to_owned()
+}
+
+#[test]
+fn a_fresh_token_is_served_without_asking() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    assert_eq!(password(helper.get(&registry())), "pw1");
+    pass(11 * 3600 - 1);
+    assert_eq!(password(helper.get(&registry())), "pw1");
+    assert_eq!(password(helper.get(&other())), "pw2");
+    assert_eq!((helper.issuer.asked, helper.issuer.identified), (2, 0));
+    // Not even a lock is taken for it.
+    let lines = RefCell::new(String::new());
+    let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
+    helper.log = Log::to(&write);
+    helper.get(&registry()).expect("a token");
+    assert!(lines.borrow().contains("cached token served"), "{lines:?}");
+}
+
+#[test]
+fn a_lock_is_waited_for_half_of_the_deadline() {
+    let place = Place::with([
+        ("AWS_ACCESS_KEY_ID", "AKIA1"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_ECR_TIMEOUT", "2"),
+    ]);
+    let cache = place.cache();
+    let held = cache.lock(HOST, &place.name(), Wait::No, || None::<()>);
+    assert!(matches!(held, Outcome::Acquired(_)));
+    let others = place.cache();
+    let mut helper = helper(&place, Some(&others));
+    let began = Instant::now();
+    assert_eq!(password(helper.get(&registry())), "pw1");
+    let took = began.elapsed().as_secs_f32();
+    assert!((1.0..3.0).contains(&took), "{took}");
+}
+
+#[test]
+fn a_miss_may_take_the_whole_deadline_and_a_renewal_three_seconds() {
+    let mut place = Place::new();
+    place.env = Env::of([
+        ("AWS_ACCESS_KEY_ID", "AKIA1"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ]);
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    let patience = helper.issuer.patience.as_secs_f32();
+    assert!((18.0..=20.0).contains(&patience), "{patience}");
+    pass(11 * 3600);
+    assert_eq!(password(helper.get(&registry())), "pw2");
+    let patience = helper.issuer.patience.as_secs_f32();
+    assert!((1.0..=3.0).contains(&patience), "{patience}");
+    assert_eq!(password(helper.get(&registry())), "pw2");
+}
+
+#[test]
+fn a_usable_token_outlives_failures_and_is_not_renewed_for_a_minute_after_one() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    pass(11 * 3600);
+    helper.issuer.replies = [Err(own_failure()), Err(failure())].into();
+    for (after, asked) in [(0, 2), (0, 2), (59, 2), (1, 3), (0, 3)] {
+        pass(after);
+        assert_eq!(password(helper.get(&registry())), "pw1");
+        assert_eq!(helper.issuer.asked, asked);
+    }
+    // A clock that was set back does not make the pause last for ever.
+    pass(-1);
+    assert_eq!(password(helper.get(&registry())), "pw4");
+}
+
+#[test]
+fn an_expired_token_is_never_served() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    pass(12 * 3600);
+    helper.issuer.replies = [Err(failure())].into();
+    let error = helper.get(&registry()).expect_err("no token");
+    assert_eq!(error.to_string(), failure().to_string());
+    assert_eq!(error.hint(), failure().hint());
+    pass(1);
+    assert_eq!(password(helper.get(&registry())), "pw3");
+}
+
+#[test]
+fn who_renews_holds_nobody_up() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    pass(11 * 3600);
+    let others = place.cache();
+    let held = others.lock(HOST, &place.name(), Wait::No, || None::<()>);
+    assert!(matches!(held, Outcome::Acquired(_)));
+    assert_eq!(password(helper.get(&registry())), "pw1");
+    assert_eq!(helper.issuer.asked, 1);
+    drop(held);
+    assert_eq!(password(helper.get(&registry())), "pw2");
+}
+
+#[test]
+fn a_token_that_another_has_renewed_meanwhile_is_taken() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    pass(11 * 3600);
+    let (others, name) = (place.cache(), place.name());
+    let act = move || {
+        let kept = others.put(HOST, &name, &token_of("theirs"), false, now());
+        kept.expect("written");
+    };
+    // The first look decides that a renewal is due, the second is made as it begins.
+    HOOK.set(Some((2, Box::new(act))));
+    assert_eq!(password(helper.get(&registry())), "theirs");
+    assert_eq!(helper.issuer.asked, 1);
+}
+
+#[test]
+fn a_waiter_takes_what_the_holder_leaves_behind() {
+    let failure = |shared| Failure {
+        at: now() + TimeDelta::seconds(1),
+        shared,
+        cause: "their cause".into(),
+        hint: "their hint".into(),
+    };
+    for what in [
+        "token",
+        "shared failure",
+        "a failure of its own",
+        "an old failure",
+    ] {
+        let place = Place::new();
+        let cache = place.cache();
+        let mut helper = helper(&place, Some(&cache));
+        let (others, name) = (place.cache(), place.name());
+        let held = others.lock(HOST, &name, Wait::No, || None::<()>);
+        assert!(matches!(held, Outcome::Acquired(_)));
+        let token = token_of("theirs");
+        let mut left = failure(what == "shared failure");
+        if what == "an old failure" {
+            left.at = now() - TimeDelta::seconds(1);
+            left.shared = true;
+        }
+        match what {
+            "token" => others.put(HOST, &name, &token, false, now()),
+            _ => others.record_failure(HOST, &name, &left),
+        }
+        .expect("written");
+        if what == "token" {
+            // Present, but of no use to who began before: it has to be seen while waiting.
+            others.erase(HOST).expect("erased");
+            let (again, name) = (place.cache(), name.clone());
+            let act = move || {
+                let kept = again.put(HOST, &name, &token_of("theirs"), false, now());
+                kept.expect("written");
+            };
+            HOOK.set(Some((2, Box::new(act))));
+        }
+        let began = Instant::now();
+        let result = helper.get(&registry());
+        let took = began.elapsed();
+        match what {
+            "token" => {
+                assert_eq!(password(result), "theirs");
+                assert_eq!(helper.issuer.asked, 0);
+            }
+            "shared failure" => {
+                let error = result.expect_err("their failure");
+                assert!(matches!(error, Error::Shared { .. }));
+                assert_eq!(error.to_string(), "their cause");
+                assert_eq!(error.hint(), "their hint");
+                assert_eq!(helper.issuer.asked, 0);
+            }
+            _ => {
+                assert_eq!(password(result), "pw1");
+                assert_eq!(helper.issuer.asked, 1, "{what}");
+            }
+        }
+        // Half of the deadline, where there is nothing to be had from the holder.
+        let waited = took >= Duration::from_millis(200);
+        assert_eq!(waited, what == "an old failure", "{what}: {took:?}");
+    }
+}
+
+#[test]
+fn who_gets_the_lock_looks_again() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    let (others, name) = (place.cache(), place.name());
+    let act = move || {
+        let kept = others.put(HOST, &name, &token_of("theirs"), false, now());
+        kept.expect("written");
+    };
+    HOOK.set(Some((2, Box::new(act))));
+    assert_eq!(password(helper.get(&registry())), "theirs");
+    assert_eq!(helper.issuer.asked, 0);
+}
+
+#[test]
+fn failures_are_left_for_those_who_wait() {
+    for (error, shared) in [(failure(), true), (own_failure(), false)] {
+        let place = Place::new();
+        let cache = place.cache();
+        let mut helper = helper(&place, Some(&cache));
+        helper.issuer.replies = [Err(error.clone())].into();
+        helper.get(&registry()).expect_err("no token");
+        let left = cache.failure(HOST, &place.name()).expect("left behind");
+        assert_eq!((left.at, left.shared), (now(), shared));
+        assert_eq!((left.cause, left.hint), (error.to_string(), error.hint()));
+    }
+}
+
+#[test]
+fn a_reply_that_may_not_be_kept_is_served_once() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.issuer.replies = [Ok(issued(None, None))].into();
+    let token = helper.get(&registry()).expect("a token");
+    assert_eq!((token.issued_at, token.expires_at), (now(), now()));
+    let left = cache
+        .failure(HOST, &place.name())
+        .expect("nothing to share");
+    assert!(!left.shared);
+    assert_eq!(password(helper.get(&registry())), "pw2");
+}
+
+#[test]
+fn no_token_is_believed_to_live_for_more_than_twelve_hours() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.issuer.replies = [Ok(issued(Some(100 * 3600), None))].into();
+    let token = helper.get(&registry()).expect("a token");
+    assert_eq!(token.expires_at, now() + TimeDelta::hours(12));
+    helper.issuer.replies = [Ok(issued(Some(3600), None))].into();
+    let token = helper.get(&other()).expect("a token");
+    assert_eq!(token.expires_at, now() + TimeDelta::hours(1));
+}
+
+#[test]
+fn without_a_cache_everybody_asks() {
+    let place = Place::new();
+    let mut first = helper(&place, None);
+    assert_eq!(password(first.get(&registry())), "pw1");
+    assert_eq!(password(first.get(&registry())), "pw2");
+    // A file where the directory should be.
+    std::fs::write(place.dir.path().join("cache"), "").expect("written");
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    assert_eq!(password(helper.get(&registry())), "pw1");
+    assert_eq!(password(helper.get(&registry())), "pw2");
+}
+
+#[test]
+fn an_ambient_source_is_asked_who_it_is_and_each_has_its_own_entry() {
+    let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/x");
+    let place = Place::with([uri]);
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    for (key_id, expected) in [("ASIA1", "pw1"), ("ASIA1", "pw1"), ("ASIA2", "pw2")] {
+        helper.issuer.key_id = key_id;
+        assert_eq!(password(helper.get(&registry())), expected);
+    }
+    assert_eq!((helper.issuer.asked, helper.issuer.identified), (2, 3));
+    assert!(cache.held(now()).iter().all(|held| held.ambient));
+    helper.issuer.key_id = "";
+    helper.get(&registry()).expect_err("nobody says who we are");
+}
+
+#[test]
+fn a_kept_login_is_the_last_resort() {
+    let place = Place::new();
+    let cache = place.cache();
+    let kept = token_of("kept").login;
+    let until = now() + TimeDelta::hours(1);
+    cache.keep_login(HOST, &kept, until, now()).expect("kept");
+    let mut asking = helper(&place, Some(&cache));
+    asking.issuer.replies = [Err(failure())].into();
+    assert_eq!(password(asking.get(&registry())), "kept");
+    pass(1);
+    assert_eq!(password(asking.get(&registry())), "pw2");
+
+    let nobody = Place::with([("AWS_PROFILE", "missing")]);
+    let mut nobody = helper(&nobody, Some(&cache));
+    assert_eq!(password(nobody.get(&registry())), "kept");
+    let error = nobody.get(&other()).expect_err("nobody can ask");
+    assert!(matches!(error, Error::Plan(_)));
+    assert!(error.to_string().contains("missing") && !error.hint().is_empty());
+    pass(3600);
+    nobody.get(&registry()).expect_err("it has expired");
+}
+
+#[test]
+fn the_kubelets_token_goes_past_the_cache() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.get(&registry()).expect("a token");
+    let (token, keep) = helper
+        .get_uncached(&registry(), None, "s")
+        .expect("a token");
+    assert_eq!((token.login.password.expose(), keep), ("pw2", true));
+    assert_eq!(helper.issuer.source, "environment variables");
+    helper.issuer.replies = [Ok(issued(None, None))].into();
+    let role = "arn:aws:iam::123456789012:role/r".to_owned();
+    let identity = Some((role, Secret::from("a.b.c")));
+    let (_, keep) = helper
+        .get_uncached(&registry(), identity, "s")
+        .expect("a token");
+    assert!(!keep);
+    assert_eq!(helper.issuer.source, "web identity");
+    let patience = helper.issuer.patience.as_millis();
+    assert!((100..=400).contains(&patience), "{patience}");
+    assert_eq!(password(helper.get(&registry())), "pw1");
+}
+
+fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
+    Issued {
+        login: Login {
+            username: "AWS".into(),
+            password: Secret::from("pw"),
+        },
+        expires_at: expires_in.map(|s| now() + TimeDelta::seconds(s)),
+        proxy_endpoint: proxy_endpoint.map(str::to_owned),
+    }
+}
+
+#[test]
+fn only_a_reply_that_is_ours_and_has_life_left_is_kept() {
+    let registry = Registry::from_server_url(HOST).expect("ECR");
+    for (expires_in, endpoint, kept) in [
+        (Some(60), None, true),
+        (
+            Some(60),
+            Some("https://123456789012.dkr.ecr.us-east-1.amazonaws.com"),
+            true,
+        ),
+        (Some(60), Some("http://localhost:5000"), true),
+        (
+            Some(60),
+            Some("http://123456789012.dkr.ecr.us-east-1.localhost:4566"),
+            true,
+        ),
+        (None, None, false),
+        (Some(0), None, false),
+        (Some(-60), None, false),
+        (
+            Some(60),
+            Some("https://999999999999.dkr.ecr.us-east-1.amazonaws.com"),
+            false,
+        ),
+        (
+            Some(60),
+            Some("https://123456789012.dkr.ecr.us-west-2.amazonaws.com"),
+            false,
+        ),
+        (
+            Some(60),
+            Some("http://999999999999.dkr.ecr.us-east-1.localhost:4566"),
+            false,
+        ),
+    ] {
+        let reply = issued(expires_in, endpoint);
+        assert_eq!(
+            cacheable(&reply, &registry, now()).is_ok(),
+            kept,
+            "{reply:?}"
+        );
+    }
+}

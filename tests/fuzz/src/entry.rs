@@ -1,0 +1,89 @@
+//! Whatever lies in a file of the cache, it is an entry or a miss, and the next good token
+//! replaces it. The first byte chooses which file the rest is written to.
+#![no_main]
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::Write;
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use docker_credential_ecr_login::cache::Cache;
+use docker_credential_ecr_login::env::Env;
+use docker_credential_ecr_login::log::Log;
+use docker_credential_ecr_login::principal::{Facts, Identity, Name};
+use docker_credential_ecr_login::registry::Registry;
+use docker_credential_ecr_login::secret::Secret;
+use docker_credential_ecr_login::token::{Login, Token};
+use libfuzzer_sys::fuzz_target;
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+fn name() -> Name {
+    let env = Env::of([
+        ("AWS_ACCESS_KEY_ID", "AKIAFUZZ"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ]);
+    let registry = Registry::from_server_url(HOST).expect("ECR's");
+    match Facts::load(&env, Log::off()).plan(&registry).map(|plan| plan.identity) {
+        Ok(Identity::Pinned(name)) => name,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes)).expect("in memory");
+}
+
+thread_local! {
+    static PLACE: (tempfile::TempDir, Name) = (fuzz::directory(), name());
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((which, bytes)) = bytes.split_first() else {
+        return;
+    };
+    PLACE.with(|(dir, name)| {
+        let base = dir.path().join("cache");
+        let host_dir = base.join("v1").join(HOST);
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(&host_dir).expect("in memory");
+        // In the seeds the name of this entry stands as `NAME`.
+        let text = String::from_utf8_lossy(bytes);
+        let text = text.replace("NAME", name.as_str()).into_bytes();
+        let bytes = if text.is_ascii() { &text } else { bytes };
+        let file = match which % 3 {
+            0 => format!("{}.json", name.as_str()),
+            1 => format!("{}.failure", name.as_str()),
+            _ => "login.json".to_owned(),
+        };
+        write(&host_dir.join(&file), bytes);
+
+        let cache = Cache::open(base, Log::off());
+        let now = Utc::now();
+        if let Some(token) = cache.get(HOST, name) {
+            assert!(!token.login.username.is_empty() && !token.login.password.is_empty());
+            let _ = (token.is_fresh(now), token.is_usable(now));
+        }
+        let _ = cache.failure(HOST, name).map(|failure| now - failure.at);
+        assert!(cache.kept_login(HOST, now).is_none_or(|token| token.is_usable(now)));
+        let _ = (cache.held(now), cache.holds_password(HOST, &Secret::from("x")));
+        if bytes.len() % 16 == 0 {
+            let token = Token {
+                login: Login { username: "AWS".to_owned(), password: Secret::from("pw") },
+                issued_at: DateTime::from_timestamp_millis(now.timestamp_millis()).expect("now"),
+                expires_at: DateTime::from_timestamp_millis(now.timestamp_millis()).expect("now")
+                    + TimeDelta::hours(12),
+            };
+            cache.put(HOST, name, &token, false, now).expect("in memory");
+            assert_eq!(cache.get(HOST, name), Some(token));
+            assert_eq!(cache.failure(HOST, name), None);
+        }
+        cache.erase(HOST).expect("in memory");
+        assert!(!host_dir.join(&file).exists());
+    });
+});

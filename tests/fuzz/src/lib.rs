@@ -1,0 +1,43 @@
+//! What the fuzz targets share: a directory in memory, and a stand-in for AWS.
+
+use std::path::Path;
+use std::time::Instant;
+
+use docker_credential_ecr_login::ecr::{Error, Issued, Issuer};
+use docker_credential_ecr_login::principal::Plan;
+use docker_credential_ecr_login::registry::Registry;
+use docker_credential_ecr_login::secret::Secret;
+use docker_credential_ecr_login::token::Login;
+
+/// A directory of this process, in memory where the system has such a place.
+pub fn directory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    };
+    made.expect("a temporary directory can be made")
+}
+
+/// The password that [`FakeAws`] gives.
+pub const PASSWORD: &str = "fuzz-password-sentinel";
+
+/// Gives a token to whoever asks.
+pub struct FakeAws;
+
+impl Issuer for FakeAws {
+    fn identify(&mut self, _: &Plan, _: Instant) -> Result<String, Error> {
+        Ok("AKIAFUZZ".to_owned())
+    }
+
+    fn issue(&mut self, _: &Plan, _: &Registry, _: Instant) -> Result<Issued, Error> {
+        Ok(Issued {
+            login: Login {
+                username: "AWS".to_owned(),
+                password: Secret::from(PASSWORD),
+            },
+            expires_at: Some(chrono::Utc::now() + chrono::TimeDelta::hours(12)),
+            proxy_endpoint: None,
+        })
+    }
+}
