@@ -336,7 +336,8 @@ fn read(path: Option<&Path>, named: bool) -> Result<Text, Error> {
 /// Reads a file of at most `limit` bytes, without asking for its size first.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = vec![0; (64 << 10).min(limit + 1)];
+    // Few files are longer, and what is not written to need not be cleared.
+    let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;
     loop {
         match file.read(&mut bytes[len..]) {
@@ -349,7 +350,7 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
             return Err(io::Error::new(ErrorKind::FileTooLarge, "it is too large"));
         }
         if len == bytes.len() {
-            bytes.resize((len * 2).min(limit + 1), 0);
+            bytes.resize((len * 4).min(limit + 1), 0);
         }
     }
     bytes.truncate(len);

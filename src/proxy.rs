@@ -230,7 +230,10 @@ fn bypass(entry: &str) -> Option<Bypass> {
         && let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u8>())
         && bits <= if network.is_ipv4() { 32 } else { 128 }
     {
-        return Some(Bypass::Network(network, bits));
+        return Some(match (canonical(network), bits.checked_sub(96)) {
+            (v4 @ IpAddr::V4(_), Some(bits)) if network.is_ipv6() => Bypass::Network(v4, bits),
+            _ => Bypass::Network(network, bits),
+        });
     }
     let (host, port) = match split_port(entry) {
         Some((host, port)) => (host, Some(port.to_owned()).filter(|port| !port.is_empty())),
@@ -389,6 +392,8 @@ mod tests {
             ("10.1.2.3:80", "10.1.2.3", 443, true),
             ("10.1.2.3", "::ffff:10.1.2.3", 443, false),
             ("10.0.0.0/99", "10.1.2.3", 443, true),
+            ("::ffff:10.0.0.0/104", "10.1.2.3", 443, false),
+            ("::ffff:10.0.0.0/104", "11.1.2.3", 443, true),
             (" , :443,", "sts.amazonaws.com", 443, true),
         ];
         for &(list, host, port, expected) in CASES {

@@ -316,7 +316,7 @@ impl Error {
             }
             Self::Network(failure) => failure.hint(),
             Self::TimedOut { .. } => {
-                "check the network and HTTPS_PROXY; AWS_ECR_TIMEOUT sets how many seconds a request may take".to_owned()
+                "check the network, DNS and HTTPS_PROXY; AWS_ECR_TIMEOUT sets how many seconds a request may take".to_owned()
             }
             Self::Server { .. } => {
                 "try again; https://health.aws.amazon.com tells of outages".to_owned()

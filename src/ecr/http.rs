@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -544,8 +544,17 @@ impl Inner {
             Some(proxy) => format!("the proxy {}", shown(proxy)),
             None => endpoint.to_string(),
         };
-        self.doing(format!("connecting to {at}"));
-        let mut stream: Box<dyn Stream> = match dial(host, port).await {
+        if host.parse::<IpAddr>().is_err() {
+            self.doing(format!("looking up the name {host}"));
+        }
+        let dialled = match addresses(host, port).await {
+            Ok(found) => {
+                self.doing(format!("connecting to {at}"));
+                dial(host, found).await
+            }
+            Err(failure) => Err(failure),
+        };
+        let mut stream: Box<dyn Stream> = match dialled {
             Ok(stream) => {
                 // Without it a small request may wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
@@ -677,12 +686,11 @@ fn ahead(date: Option<&HeaderValue>) -> Option<chrono::TimeDelta> {
 
 /// Connects to the first address that answers; each gets a quarter of a second before the next
 /// one is tried beside it, and the two families take turns.
-async fn dial(host: &str, port: u16) -> Result<TcpStream, Failure> {
-    let at = |address: SocketAddr| match host.parse::<std::net::IpAddr>() {
+async fn dial(host: &str, addresses: Vec<SocketAddr>) -> Result<TcpStream, Failure> {
+    let at = |address: SocketAddr| match host.parse::<IpAddr>() {
         Ok(_) => address.to_string(),
         Err(_) => format!("{host} ({address})"),
     };
-    let addresses = addresses(host, port).await?;
     if let [address] = addresses[..] {
         let stream = TcpStream::connect(address).await;
         return stream.map_err(|error| unconnected(at(address), &error));

@@ -10,6 +10,7 @@ is taken for. What is asked of whom stands in network_cases.py.
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import os
@@ -35,9 +36,10 @@ HELPER = "docker-credential-ecr-login"
 PACKAGES = {"openssl": "openssl", "tinyproxy": "tinyproxy-bin", "squid": "squid-openssl",
             "mount": "mount", "unshare": "util-linux"}
 NOT_FOUND = "credentials not found in native keychain\n"
-METADATA = "169.254.169.254"
-ADDRESSES = ["169.254.170.2", "169.254.170.23", "10.11.12.13", "2001:db8::5", "fd00:ec2::254",
-             "fd00:ec2::23"]
+# Nobody answers there at first, then the fake does.
+NEXT_DOOR = ["169.254.169.254", "169.254.170.2", "169.254.170.23"]
+ADDRESSES = ["10.11.12.13", "2001:db8::5", "fd00:ec2::254", "fd00:ec2::23"]
+CERTGEN = "/usr/lib/squid/security_file_certgen"
 SYSTEM_STORE = "/etc/ssl/certs"
 
 
@@ -51,7 +53,8 @@ def main():
     helper = Path(options.helper or target / HELPER).resolve()
     fake = Path(options.fake or target / "examples/fake-aws").resolve()
     if not os.environ.get(ns.INSIDE):
-        install.debian(PACKAGES)
+        with no_daemons():
+            install.debian(PACKAGES)
         if not (options.helper and options.fake):
             build = ["cargo", "build", "--locked", "--bin", HELPER, "--example", "fake-aws"]
             subprocess.run(build, cwd=ROOT, check=True)
@@ -82,9 +85,9 @@ class World:
             groups = [*cases.apis(), *cases.STS, *cases.sessions(self.elliptic_key), *cases.ABSENT,
                       *cases.PROXIES, *cases.AUTHORITIES, *cases.ENDPOINTS, *cases.RETRIES, *cases.KEYS]
             failures, passed = [], 0
-            with dropping(METADATA), dropping("10.99.0.7"):
+            with dropping("169.254.169.254"), dropping("169.254.170.2"), dropping("10.99.0.7"):
                 passed += self.some(cases.DROPPED, only, failures)
-            ns.loopback_up([METADATA])
+            ns.loopback_up(NEXT_DOOR)
             passed += self.some(cases.NEXT_DOOR, only, failures)
             passed += self.some(groups, only, failures)
         for name, why in failures:
@@ -132,7 +135,8 @@ class World:
         if case.calls != ("*",):
             equal("calls", calls, case.calls, shown)
         seen = self.proxies.requests(len(case.via))
-        equal("what the proxies logged", seen, case.via, shown)
+        if case.via != ("*",):
+            equal("what the proxies logged", seen, case.via, shown)
         if case.again is not None:
             self.control("forget", {})
             calls, _ = self.get(case.host, env, case.at_most, ())
@@ -224,7 +228,7 @@ class Proxies:
 
     def __init__(self, world):
         self.logs, self.at = {}, {}
-        common = "Listen 127.0.0.1\nTimeout 30\nLogLevel Info\nMaxClients 50\n"
+        common = "Listen 127.0.0.1\nListen ::1\nTimeout 30\nLogLevel Info\nMaxClients 50\n"
         for name, port, more in (("open", 3128, ""),
                                  ("locked", 3129, f"BasicAuth user {cases.PASSWORD}\n")):
             conf = world.dir / f"{name}.conf"
@@ -235,11 +239,19 @@ class Proxies:
         logs.mkdir()
         shutil.chown(logs, "proxy", "proxy")
         cert, key = (shutil.copy(file, logs) for file in world.proxy)
-        shutil.chown(key, "proxy", "proxy")
+        shutil.copy(world.ca / "corp/ca.pem", logs)
+        shutil.copy(world.ca / "corp/ca.key", logs)
+        ns.run(CERTGEN, "-c", "-s", logs / "certs", "-M", "4MB")
+        for path in logs.rglob("*"):
+            shutil.chown(path, "proxy", "proxy")
         conf = world.dir / "squid.conf"
         conf.write_text(f"""
 http_port 127.0.0.1:3130
 https_port 127.0.0.1:3131 tls-cert={cert} tls-key={key}
+http_port 127.0.0.1:3132 ssl-bump tls-cert={logs}/ca.pem tls-key={logs}/ca.key generate-host-certificates=on
+sslcrtd_program {CERTGEN} -s {logs}/certs -M 4MB
+sslcrtd_children 2 startup=1 idle=1
+ssl_bump bump all
 acl denied dstdomain api.ecr.sa-east-1.amazonaws.com
 http_access deny denied
 http_access allow all
@@ -370,6 +382,21 @@ def resolver():
             server.sendto(head + query[12:at + 5], client)
 
     threading.Thread(target=serve, daemon=True).start()
+
+
+@contextlib.contextmanager
+def no_daemons():
+    """squid's package would start one; `policy-rc.d` is how Debian is told not to."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
 
 
 class dropping:
