@@ -592,6 +592,76 @@ fn only_the_uri_of_one_task_names_its_role() {
 }
 
 #[test]
+fn a_query_is_cut_off_and_its_mark_kept() {
+    for (uri, kept) in [
+        ("http://127.0.0.1/x?key=sentinel", "http://127.0.0.1/x?"),
+        ("http://127.0.0.1/x#sentinel", "http://127.0.0.1/x#"),
+        ("http://127.0.0.1/x", "http://127.0.0.1/x"),
+    ] {
+        let plan = Home::new("").plan(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri)]);
+        match plan.expect(uri).source {
+            Source::Container { uri } => assert_eq!(uri, kept),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_profile_may_repeat_its_sso_session_but_not_contradict_it() {
+    let config = |url: &str| {
+        format!(
+            "[default]\nsso_session = s\nsso_start_url = {url}\nsso_account_id = 1\nsso_role_name = r\n\
+             [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x\n"
+        )
+    };
+    for (url, taken) in [("https://x", true), ("https://y", false)] {
+        let home = Home::new(&config(url));
+        let login = hex(&Sha1::digest("s"));
+        home.write(&format!(".aws/sso/cache/{login}.json"), "{}");
+        match home.plan(&[]) {
+            Ok(plan) => assert!(taken && matches!(plan.source, Source::Sso(_))),
+            Err(error) => {
+                assert!(!taken, "{error}");
+                assert!(error.to_string().contains("sso_start_url"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_login_is_named_by_the_directory_that_it_is_kept_in() {
+    let arn = "arn:aws:iam::123456789012:user/u";
+    let home = Home::new(&format!("[default]\nlogin_session = {arn}\n"));
+    let file = format!("{}.json", hex(&Sha256::digest(arn)));
+    let names = ["one", "two"].map(|dir| {
+        home.write(&format!("{dir}/{file}"), "{}");
+        let dir = home.0.join(dir);
+        let dir = ("AWS_LOGIN_CACHE_DIRECTORY", dir.to_str().expect("UTF-8"));
+        pinned(&home.plan(&[dir]).expect("logged in"))
+    });
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn sts_has_the_users_fips_and_dual_stack_unless_it_has_an_endpoint() {
+    let config = format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\n{STATIC}");
+    let home = Home::new(&config);
+    let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
+    let dual_stack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+    let url = ("AWS_ENDPOINT_URL_STS", "http://localhost:1");
+    let cases: [(Vars<'_>, (bool, bool)); 4] = [
+        (&[], (false, false)),
+        (&[fips], (true, false)),
+        (&[dual_stack], (false, true)),
+        (&[fips, dual_stack, url], (false, false)),
+    ];
+    for (vars, expected) in cases {
+        let sts = &home.plan(vars).expect("plan").roles[0].sts;
+        assert_eq!((sts.fips, sts.dual_stack), expected, "{vars:?}");
+    }
+}
+
+#[test]
 fn keys_end_a_chain_of_roles_where_a_role_would_go_on() {
     let config = format!(
         "[default]\nrole_arn = {ROLE}\nsource_profile = b\n\
