@@ -146,7 +146,7 @@ fn file_name(called_as: &OsStr) -> Option<&str> {
     Some(name.strip_suffix(".exe").unwrap_or(name))
 }
 
-/// Secrets must not be left in a core file. This is stronger than a limit of size 0, which a
+/// Secrets must not be left in a core file. On Linux this is more than a limit of size 0, which a
 /// core handler behind a pipe does not heed.
 fn forbid_core_dumps() {
     #[cfg(target_os = "linux")]
@@ -154,5 +154,16 @@ fn forbid_core_dumps() {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         // Where it is refused we are no worse off than any other program.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
+    #[cfg(all(unix, not(target_os = "linux")))]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Core);
+        let none = Rlimit {
+            current: Some(0),
+            maximum,
+        };
+        // As above.
+        let _ = setrlimit(Resource::Core, none);
     }
 }

@@ -14,6 +14,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
+use crate::secret;
 
 /// What the format counts as white space.
 const BLANK: [char; 2] = [' ', '\t'];
@@ -23,8 +24,18 @@ const LIMIT: usize = 16 << 20;
 
 /// The two files, merged; properties of the credentials file win.
 pub struct Config {
-    texts: [String; 2],
+    texts: [Text; 2],
     sections: Vec<Header>,
+}
+
+/// The text of a file, which may hold secrets.
+#[derive(Default)]
+struct Text(String);
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        secret::wipe(&mut std::mem::take(&mut self.0).into_bytes());
+    }
 }
 
 /// Which of the two files.
@@ -168,10 +179,10 @@ impl Config {
         })
     }
 
-    fn parse(config: String, credentials: String) -> Result<Self, (Kind, usize, Fault)> {
+    fn parse(config: Text, credentials: Text) -> Result<Self, (Kind, usize, Fault)> {
         let mut sections = Vec::new();
-        scan(&config, Kind::Config, &mut sections)?;
-        scan(&credentials, Kind::Credentials, &mut sections)?;
+        scan(&config.0, Kind::Config, &mut sections)?;
+        scan(&credentials.0, Kind::Credentials, &mut sections)?;
         Ok(Self {
             texts: [config, credentials],
             sections,
@@ -181,7 +192,8 @@ impl Config {
     /// The same from two texts, for tests without files.
     #[cfg(test)]
     pub(crate) fn of(config: &str, credentials: &str) -> Result<Self, Error> {
-        Self::parse(config.to_owned(), credentials.to_owned()).map_err(|(kind, line, fault)| {
+        let text = |text: &str| Text(text.to_owned());
+        Self::parse(text(config), text(credentials)).map_err(|(kind, line, fault)| {
             let path = PathBuf::from(format!("{kind:?}").to_lowercase());
             Error::Malformed { path, line, fault }
         })
@@ -240,7 +252,7 @@ impl Config {
     }
 
     fn at(&self, section: &Header, range: &Range<usize>) -> &str {
-        &self.texts[section.file as usize][range.clone()]
+        &self.texts[section.file as usize].0[range.clone()]
     }
 
     fn collect<'a>(&'a self, header: &Header, into: &mut Properties<'a>) {
@@ -294,9 +306,9 @@ impl Section<'_> {
 
 /// The text of a file; empty if there is none. A file that the user did not name and of which
 /// nobody can tell whether it exists (another user's home directory) is none, too.
-fn read(path: Option<&Path>, named: bool) -> Result<String, Error> {
+fn read(path: Option<&Path>, named: bool) -> Result<Text, Error> {
     let Some(path) = path else {
-        return Ok(String::new());
+        return Ok(Text::default());
     };
     let unreadable = |reason: String| Error::Unreadable {
         path: path.to_owned(),
@@ -305,14 +317,17 @@ fn read(path: Option<&Path>, named: bool) -> Result<String, Error> {
     let missing =
         |e: &io::Error| matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
     match read_bounded(path, LIMIT) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8".into())),
-        Err(e) if missing(&e) => Ok(String::new()),
+        Ok(bytes) => String::from_utf8(bytes).map(Text).map_err(|error| {
+            secret::wipe(&mut error.into_bytes());
+            unreadable("it is not UTF-8".into())
+        }),
+        Err(e) if missing(&e) => Ok(Text::default()),
         Err(e)
             if !named
                 && e.kind() == ErrorKind::PermissionDenied
                 && std::fs::metadata(path).is_err() =>
         {
-            Ok(String::new())
+            Ok(Text::default())
         }
         Err(e) => Err(unreadable(e.to_string())),
     }
@@ -321,7 +336,8 @@ fn read(path: Option<&Path>, named: bool) -> Result<String, Error> {
 /// Reads a file of at most `limit` bytes, without asking for its size first.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
-    let mut bytes = vec![0; (64 << 10).min(limit + 1)];
+    // Few files are longer, and what is not written to need not be cleared.
+    let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;
     loop {
         match file.read(&mut bytes[len..]) {
@@ -334,7 +350,7 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
             return Err(io::Error::new(ErrorKind::FileTooLarge, "it is too large"));
         }
         if len == bytes.len() {
-            bytes.resize((len * 2).min(limit + 1), 0);
+            bytes.resize((len * 4).min(limit + 1), 0);
         }
     }
     bytes.truncate(len);

@@ -325,7 +325,8 @@ fn parse(setting: &Setting) -> Result<Proxy, Error> {
 /// Basic authentication from the user information of a URL.
 fn authorization(user_info: &str) -> Secret {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let mut plain = Zeroizing::new(percent_decode(user));
+    let mut plain = Zeroizing::new(Vec::with_capacity(user_info.len() + 1));
+    plain.extend(percent_decode(user));
     plain.push(b':');
     plain.extend_from_slice(&Zeroizing::new(percent_decode(password)));
     let encoded = Zeroizing::new(STANDARD.encode(&*plain));

@@ -62,8 +62,14 @@ pub(super) fn run<'a, I: Issuer>(
     match helper().get(&registry) {
         Ok(token) => {
             let login = &token.login;
-            let pair = Zeroizing::new(format!("{}:{}", login.username, login.password.expose()));
-            let header = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+            // With all of their room at once, or growing would leave copies behind.
+            let password = login.password.expose();
+            let room = login.username.len() + 1 + password.len();
+            let mut pair = Zeroizing::new(String::with_capacity(room));
+            pair.extend([&login.username, ":", password]);
+            let mut header = Zeroizing::new(String::with_capacity("Basic ".len() + 4 * room));
+            header.push_str("Basic ");
+            STANDARD.encode_string(pair.as_bytes(), &mut header);
             protocol::write_line(
                 io.stdout,
                 &Response {

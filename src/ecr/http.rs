@@ -27,6 +27,7 @@ use http::header::{DATE, HOST, HeaderValue, PROXY_AUTHORIZATION};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Uri};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body as _;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -498,7 +499,9 @@ impl Inner {
             sender.ready().await.map_err(broken)?;
             let reply = sender.send_request(request).await.map_err(broken)?;
             let (head, mut body) = reply.into_parts();
-            let mut bytes = Vec::new();
+            // The reply is a secret as often as not: growing would leave copies behind.
+            let size = usize::try_from(body.size_hint().exact().unwrap_or_default());
+            let mut bytes = Vec::with_capacity(size.map_or(0, |size| size.min(MAX_BODY)));
             while let Some(frame) = body.frame().await {
                 if let Ok(data) = frame.map_err(broken)?.into_data() {
                     if bytes.len() + data.len() > MAX_BODY {

@@ -408,7 +408,8 @@ fn session_name(set: Option<&str>) -> String {
 
 fn read_token(path: &std::path::Path) -> Result<Secret, Error> {
     use std::io::Read;
-    let mut text = String::new();
+    // Growing would leave copies behind; most are below 2 KiB.
+    let mut text = String::with_capacity(16 << 10);
     let read = std::fs::File::open(path)
         .and_then(|file| file.take(MAX_WEB_TOKEN).read_to_string(&mut text));
     let text = Secret::new(text);

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::{Endpoint, Name, Role, Source};
 use crate::profile::read_bounded;
 use crate::registry::Registry;
+use crate::secret;
 
 /// Of the list, not of the cache file.
 const VERSION: &str = "1";
@@ -58,8 +59,10 @@ impl Subject {
 
     /// Reads a token file; the error is in the system's words.
     pub(super) fn of_file(path: &Path) -> Result<Self, String> {
-        let token = read_bounded(path, TOKEN_LIMIT).map_err(|e| e.to_string())?;
-        Ok(Self::of(&token))
+        let mut token = read_bounded(path, TOKEN_LIMIT).map_err(|e| e.to_string())?;
+        let subject = Self::of(&token);
+        secret::wipe(&mut token);
+        Ok(subject)
     }
 
     /// The claims that AWS looks at; without verification, which is for STS to do. What is not a

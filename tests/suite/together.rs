@@ -1,6 +1,10 @@
 //! Many at once, and killed at any moment.
 
-use std::time::Duration;
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::support::fake::{Answer, Fake, Script};
 use crate::support::run::{Helper, NOT_FOUND};
@@ -14,12 +18,15 @@ fn host(n: usize) -> String {
     )
 }
 
+/// Two hundred at once, as a build farm's node has them.
+const MANY: usize = 200;
+
 #[test]
 fn any_number_of_misses_make_one_call() {
     let fake = Fake::start();
-    fake.ecr(Script::always(Answer::delay(300, Answer::default())));
+    fake.ecr(Script::always(Answer::delay(1500, Answer::default())));
     let helper = Helper::with_keys(&fake);
-    let running: Vec<_> = (0..40)
+    let running: Vec<_> = (0..MANY)
         .map(|_| helper.run_of("get").stdin(HOST).spawn())
         .collect();
     let secrets: Vec<_> = running
@@ -35,18 +42,126 @@ fn any_number_of_misses_make_one_call() {
 fn different_registries_do_not_disturb_each_other() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
-    let running: Vec<_> = (0..40)
+    let running: Vec<_> = (0..MANY)
         .map(|n| (n, helper.run_of("get").stdin(host(n)).spawn()))
         .collect();
     let secrets: Vec<_> = running
         .into_iter()
         .map(|(n, r)| r.wait().expect_secret(&host(n)))
         .collect();
-    assert_eq!(fake.count("ecr"), 40);
+    assert_eq!(fake.count("ecr"), MANY);
+    assert_eq!(helper.files("~/.cache").len(), MANY);
     for (n, secret) in secrets.iter().enumerate() {
         assert_eq!(helper.secret(&host(n)), *secret);
     }
-    assert_eq!(fake.count("ecr"), 40, "none was lost");
+    assert_eq!(fake.count("ecr"), MANY, "none was lost");
+}
+
+#[test]
+fn an_outage_is_met_by_few_and_told_to_all() {
+    let fake = Fake::start();
+    let answer = Answer::delay(700, Answer::status(503));
+    fake.ecr(Script::always(answer));
+    let helper = Helper::with_keys(&fake);
+    let began = Instant::now();
+    let running: Vec<_> = (0..MANY)
+        .map(|_| helper.run_of("get").stdin(HOST).spawn())
+        .collect();
+    for output in running.into_iter().map(|r| r.wait()) {
+        assert_eq!((output.code, output.stdout.as_str()), (Some(1), NOT_FOUND));
+        assert!(output.stderr.contains("HTTP status 503"), "{output:?}");
+    }
+    // One process makes three; one that starts after it has failed makes its own.
+    assert!(fake.count("ecr") <= 9, "{} requests", fake.count("ecr"));
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+#[test]
+fn nobody_waits_for_longer_than_the_deadline_when_aws_hangs() {
+    let fake = Fake::start();
+    fake.ecr(Script::always(Answer::HangBeforeHeaders));
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_TIMEOUT", "4");
+    let running: Vec<_> = (0..MANY)
+        .map(|_| helper.run_of("get").stdin(HOST).spawn())
+        .collect();
+    for output in running.into_iter().map(|r| r.wait()) {
+        assert_eq!((output.code, output.stdout.as_str()), (Some(1), NOT_FOUND));
+        assert!(output.stderr.contains("timed out"), "{output:?}");
+        // The rest is that of a machine with two hundred processes.
+        assert!(output.elapsed < Duration::from_secs(12), "{output:?}");
+    }
+}
+
+/// Takes the place of the C library's, as a file system without locks would answer.
+const NO_LOCKS: &str = "#include <errno.h>\nint flock(int fd, int op) { (void)fd; (void)op; errno = ENOLCK; return -1; }\n";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_system_without_locks_will_do() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).file("~/no-locks.c", NO_LOCKS);
+    let (source, library) = (helper.path("~/no-locks.c"), helper.path("~/no-locks.so"));
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    if !built.is_ok_and(|status| status.success()) {
+        println!("not tried: it takes a C compiler");
+        return;
+    }
+    let helper = helper.env("LD_PRELOAD", &library);
+    let running: Vec<_> = (0..20)
+        .map(|_| helper.run_of("get").stdin(HOST).spawn())
+        .collect();
+    for output in running.into_iter().map(|r| r.wait()) {
+        output.expect_secret(HOST);
+    }
+    let asked = fake.count("ecr");
+    let debug = helper.run_of("get").env("AWS_ECR_LOG", "debug").stdin(HOST);
+    assert_eq!(debug.run().code, Some(0));
+    assert_eq!(fake.count("ecr"), asked, "one of the tokens was kept");
+    helper.age(HOST, 11 * 3600);
+    let renewed = helper.run_of("get").env("AWS_ECR_LOG", "debug").stdin(HOST);
+    let renewed = renewed.run();
+    assert!(
+        renewed.stderr.contains("going on without a lock"),
+        "the lock was taken after all: {renewed:?}"
+    );
+    assert_eq!(fake.count("ecr"), asked + 1);
+}
+
+#[test]
+fn interrupted_system_calls_are_made_again() {
+    let fake = Fake::start();
+    fake.ecr(Script::always(Answer::delay(700, Answer::default())));
+    let helper = Helper::with_keys(&fake);
+    let signals = |running: &crate::support::run::Running, n: u64| {
+        let pid = rustix::process::Pid::from_child(&running.child);
+        for round in 0..n {
+            for signal in [Signal::STOP, Signal::CONT] {
+                // It may have ended by itself.
+                let _ = rustix::process::kill_process(pid, signal);
+                std::thread::sleep(Duration::from_millis(5 + round % 7));
+            }
+        }
+    };
+    // One waits for the network, the other for the lock, a third for its standard input.
+    let first = helper.run_of("get").stdin(HOST).spawn();
+    fake.wait_for("ecr", 1);
+    let second = helper.run_of("get").stdin(HOST).spawn();
+    signals(&first, 10);
+    signals(&second, 10);
+    let secret = first.wait().expect_secret(HOST);
+    assert_eq!(second.wait().expect_secret(HOST), secret);
+    let program = crate::support::run::PROGRAM;
+    let slow = format!("(sleep 0.3; printf {HOST}) | (exec {program} get)");
+    let third = helper.shell(&slow).spawn();
+    signals(&third, 10);
+    assert_eq!(third.wait().expect_secret(HOST), secret);
 }
 
 #[test]
@@ -117,7 +232,7 @@ fn a_holder_that_is_stopped_does_not_stop_the_others() {
     let holder = helper.run_of("get").stdin(HOST).spawn();
     fake.wait_for("ecr", 1);
     let pid = rustix::process::Pid::from_child(&holder.child);
-    rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+    rustix::process::kill_process(pid, Signal::STOP).expect("it runs");
     let output = helper.get(HOST);
     output.expect_secret(HOST);
     assert!(
@@ -130,7 +245,7 @@ fn a_holder_that_is_stopped_does_not_stop_the_others() {
         "{:?}",
         output.elapsed
     );
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is stopped");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it is stopped");
     assert_eq!(holder.wait().code, None);
 }
 
@@ -142,7 +257,7 @@ fn a_holder_that_is_killed_leaves_the_lock_free() {
     let holder = helper.run_of("get").stdin(HOST).spawn();
     fake.wait_for("ecr", 1);
     let pid = rustix::process::Pid::from_child(&holder.child);
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it runs");
+    rustix::process::kill_process(pid, Signal::KILL).expect("it runs");
     assert_eq!(holder.wait().code, None);
     let output = helper.get(HOST);
     output.expect_secret(HOST);
@@ -153,19 +268,164 @@ fn a_holder_that_is_killed_leaves_the_lock_free() {
     );
 }
 
+/// A random number, not a good one.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+}
+
+/// Kills processes at random moments of their lives, four at a time on one cache, until so many
+/// have met their end that way. `SOAK_KILLS` says how many; the full run is 2,000 and more.
 #[test]
 fn killed_at_any_moment_the_cache_is_whole() {
+    const HOSTS: u64 = 3;
+    const KEYS: u64 = 20;
+    let wanted = std::env::var("SOAK_KILLS").ok();
+    let wanted: usize = wanted.map_or(200, |n| n.parse().expect("SOAK_KILLS is a number"));
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
-    fake.ecr(Script::always(Answer::expires_in(2)));
-    for round in 0..60_u64 {
-        let victim = helper.run_of("get").stdin(HOST).spawn();
-        std::thread::sleep(Duration::from_micros(round * 130));
-        let pid = rustix::process::Pid::from_child(&victim.child);
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        let _ = victim.wait();
-        helper.secret(HOST);
+    // Hardly anything is fresh: most runs lock, ask, write and sweep.
+    fake.ecr(Script::always(Answer::expires_in(1)));
+    let run = |host: u64, key: u64| {
+        let run = helper.run_of("get");
+        let host = self::host(usize::try_from(host).expect("small"));
+        run.env("AWS_ACCESS_KEY_ID", format!("AKIAFAKESOAK{key:08}"))
+            .stdin(host)
+    };
+    let (kills, runs, longest) = (
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for worker in 1..=4_u64 {
+            let (kills, runs, longest, helper) = (&kills, &runs, &longest, &helper);
+            let seed = u64::from(began.elapsed().subsec_nanos()) ^ (worker << 40);
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                // How long a process lives, as it turns out: half of them are to be killed.
+                let mut life = 20_000;
+                while kills.load(Ordering::SeqCst) < wanted {
+                    let victim = run(random.below(HOSTS), random.below(KEYS)).spawn();
+                    std::thread::sleep(Duration::from_micros(random.below(life)));
+                    let pid = rustix::process::Pid::from_child(&victim.child);
+                    // It may have ended by itself.
+                    let _ = rustix::process::kill_process(pid, Signal::KILL);
+                    let output = victim.wait();
+                    if output.code.is_none() {
+                        kills.fetch_add(1, Ordering::SeqCst);
+                        life += life / 16;
+                    } else {
+                        assert_eq!(output.code, Some(0), "{output:?}");
+                        life -= life / 16;
+                    }
+                    if runs.fetch_add(1, Ordering::SeqCst) % 50 == 0 {
+                        longest.fetch_max(helper.files("~/.cache").len(), Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    let took = began.elapsed();
+    let cache = helper.path("~/.cache/docker-credential-ecr-login/v1");
+    for file in helper.files("~/.cache/docker-credential-ecr-login/v1") {
+        if file.extension().is_some_and(|end| end == "json") {
+            let text = std::fs::read(cache.join(&file)).expect("readable");
+            let entry: serde_json::Value = serde_json::from_slice(&text).expect("whole");
+            assert!(entry["password"].as_str().is_some_and(|p| p.len() > 1000));
+        }
     }
-    assert!(helper.files("~/.cache").len() < 70);
+    fake.ecr(Script::default());
+    for host in 0..HOSTS {
+        for key in 0..KEYS {
+            let output = run(host, key).run();
+            output.expect_secret(&self::host(usize::try_from(host).expect("small")));
+            // Nobody waits for the lock of one who is dead.
+            assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
+        }
+    }
+    let longest = longest.into_inner();
+    println!(
+        "soak: {} kills in {} runs, {took:?}; at most {longest} files, {} in the end",
+        kills.into_inner(),
+        runs.into_inner(),
+        helper.files("~/.cache").len()
+    );
+    // Entry, lock and failure of each, and the youngest 32 temporary files of each registry.
+    let bound = usize::try_from(HOSTS * (KEYS * 3 + 32 + 4)).expect("small");
+    assert!(longest < bound, "{longest} files");
+}
+
+#[test]
+fn programs_of_other_versions_share_the_directory() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    let base = "~/.cache/docker-credential-ecr-login";
+    let dir = format!("{base}/v1/{HOST}");
+    let name = |digit: &str| digit.repeat(64);
+    let text = |name: &str| {
+        format!(
+            "{{\"version\":2,\"host\":\"{HOST}\",\"name\":\"{name}\",\"more\":[{{}}],\
+             \"expires_at\":\"1970-01-01T00:00:00Z\"}}"
+        )
+    };
+    let theirs = [
+        (
+            format!("{base}/v2/{HOST}/{}.json", name("a")),
+            "of version 2".to_owned(),
+        ),
+        (format!("{base}/v2/index"), "of version 2".to_owned()),
+        (format!("{base}/settings.toml"), "of version 3".to_owned()),
+        (format!("{dir}/{}.json", name("b")), text(&name("b"))),
+        (format!("{dir}/{}.failure", name("b")), text(&name("b"))),
+        (
+            format!("{dir}/{}.token2", name("b")),
+            "of version 2".to_owned(),
+        ),
+        (format!("{dir}/index.json"), "of version 2".to_owned()),
+        (
+            "~/.ecr/cache.json".to_owned(),
+            "of the Go program".to_owned(),
+        ),
+    ];
+    for (path, text) in &theirs {
+        helper.write(path, text);
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(helper.path(path), mode).expect("ours");
+    }
+    let unharmed = |when: &str| {
+        for (path, text) in &theirs {
+            assert_eq!(helper.read(path), *text, "{path}, {when}");
+        }
+    };
+    assert_eq!(helper.secret(HOST), first);
+    unharmed("after a hit");
+    // Writes, and sweeps.
+    helper.secret(&host(1));
+    helper.age(&host(1), 13 * 3600);
+    helper.secret(&host(2));
+    unharmed("after writing");
+    let list = helper.run_of("list").run();
+    assert_eq!(list.code, Some(0));
+    assert!(list.stdout.contains(HOST), "{list:?}");
+    unharmed("after listing");
+    // Our own name in another version's words is a miss, and ours again.
+    let own = helper.files(&dir).into_iter().find(|file| {
+        let name = file.to_string_lossy().into_owned();
+        name.ends_with(".json") && !name.starts_with('b') && name.len() == 69
+    });
+    let own = format!("{dir}/{}", own.expect("an entry").display());
+    let ours = helper.read(&own);
+    helper.write(&own, ours.replace("\"version\":1", "\"version\":2"));
+    assert_ne!(helper.secret(HOST), first);
+    assert!(helper.read(&own).contains("\"version\":1"));
+    unharmed("after a miss");
 }

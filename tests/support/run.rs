@@ -213,7 +213,8 @@ impl Helper {
     pub fn age(&self, host: &str, seconds: i64) {
         let cache = "~/.cache/docker-credential-ecr-login";
         for file in self.files(cache) {
-            if !file.to_string_lossy().contains(host) {
+            let name = file.to_string_lossy();
+            if !name.contains(host) || !name.ends_with(".json") {
                 continue;
             }
             let path = self.path(cache).join(file);

@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,6 @@ from typing import NamedTuple
 import install
 import ns
 
-HELPER = "docker-credential-ecr-login"
-ROOT = Path(__file__).resolve().parents[2]
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 ROLE = "arn:aws:iam::123456789012:role/puller"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAMOTO000000000000", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
@@ -61,7 +60,7 @@ def main():
     options = argparse.ArgumentParser(description="the helper against moto's server")
     options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
     options = options.parse_args()
-    helper = options.helper or build()
+    helper = options.helper or install.program_and_fake()[0]
     python = install.from_pypi(install.state_dir(), "moto[server]==5.2.5")
     failed = 0
     with tempfile.TemporaryDirectory(prefix="ecr-moto-") as work:
@@ -82,13 +81,8 @@ def main():
     return 1 if failed else 0
 
 
-def build():
-    subprocess.run(["cargo", "build", "--locked", "--bin", HELPER], cwd=ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug" / HELPER
-
-
 def free_port():
-    with ns.socket.socket() as listener:
+    with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
@@ -130,13 +124,12 @@ def check(case, helper, home, port, log):
 def requests(log, after, wanted):
     """The requests in the server's log since `after`: it may be a moment late, and one too many
     must not be missed."""
-    for patience in [0.02] * 100 + [0.1]:
+    for _ in range(100):
+        time.sleep(0.05)
         found = re.findall(r'"(?:POST|GET) [^"]*"', log.read_text()[after:])
-        if len(found) > wanted:
+        if len(found) >= wanted:
             break
-        time.sleep(0.1 if len(found) == wanted else patience)
-        if len(found) == wanted == len(re.findall(r'"(?:POST|GET) [^"]*"', log.read_text()[after:])):
-            break
+    time.sleep(0.05)
     return re.findall(r'"(?:POST|GET) [^"]*"', log.read_text()[after:])
 
 

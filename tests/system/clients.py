@@ -33,7 +33,6 @@ from cases import A, B, CLIENTS, HOSTS, IMAGE, NOT_TESTED, P, ROWS, WAYS
 from daemon import Daemon
 from registry import Front
 
-ROOT = Path(__file__).resolve().parents[2]
 HELPER = "docker-credential-ecr-login"
 
 PACKAGES = {"skopeo": "skopeo", "podman": "podman", "buildah": "buildah",
@@ -86,9 +85,8 @@ def set_up(options):
     """Everything that needs a network. What could not be had becomes a failure later."""
     state, missing, paths = install.state_dir(), {}, {}
     if not (options.helper and options.fake):
-        built = cargo_build()
-        options.helper = options.helper or built / HELPER
-        options.fake = options.fake or built / "examples/fake-aws"
+        helper, fake = install.program_and_fake()
+        options.helper, options.fake = options.helper or helper, options.fake or fake
     paths |= {"helper": str(Path(options.helper).resolve()), "fake": str(Path(options.fake).resolve())}
     for name, what in {
         "host": lambda: install.debian(PACKAGES),
@@ -109,12 +107,6 @@ def newest(root):
     if not all((Path(root) / "usr/bin" / program).exists() for program in NEWEST):
         raise install.Missing("Debian unstable could not be installed")
     return root
-
-
-def cargo_build():
-    build = ["cargo", "build", "--locked", "--bin", HELPER, "--example", "fake-aws"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 
 
 # --- the world the clients run in -----------------------------------------------------------

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from registry import Handler
 
+
 class Daemon:
     """Listens on the unix socket `path`; `sent` is the list of what clients sent, in order."""
 

@@ -26,6 +26,17 @@ def quietly(*argv, **options):
     return done.stdout
 
 
+def program_and_fake():
+    """The built helper and the fake AWS. Both in one command, so that they, and the tests, share
+    the same build of the dependencies."""
+    root = Path(__file__).resolve().parents[2]
+    name = "docker-credential-ecr-login"
+    build = ["cargo", "build", "--locked", "--bin", name, "--example", "fake-aws"]
+    subprocess.run(build, cwd=root, check=True)
+    built = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")).resolve() / "debug"
+    return built / name, built / "examples/fake-aws"
+
+
 def state_dir():
     """Below cargo's target directory, which nobody commits and everybody may delete."""
     root = Path(__file__).resolve().parents[2]

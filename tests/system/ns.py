@@ -9,6 +9,7 @@ name resolution, with no option of that program changed.
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -24,6 +25,8 @@ BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 def enter():
     """Runs this script again inside new namespaces, unless it is there already."""
     if os.environ.get(INSIDE):
+        # So that what cleans up also does when the script is told to end.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))
         return
     if os.geteuid() != 0:
         sys.exit(f"{sys.argv[0]}: namespaces need root")
