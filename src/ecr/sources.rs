@@ -162,8 +162,8 @@ impl Asking<'_> {
             role_name: &sso.role_name,
         };
         let given = provider.provide_token().await.map_err(|error| {
-            let chain = chain(&error);
-            self.log.debug(format_args!("no SSO token: {chain}"));
+            let said = self.shown(&chain(&error));
+            self.log.debug(format_args!("no SSO token: {said}"));
         });
         // The provider hands out the expired one if it cannot be renewed, and keeps why to itself.
         let alive = |expiry: SystemTime| expiry > SystemTime::now();
@@ -237,8 +237,8 @@ impl Asking<'_> {
         given.map_err(|error| match self.client.outcome() {
             // Nobody was asked: the login's file is missing, malformed or too old.
             None => {
-                let chain = chain(&error);
-                self.log.debug(format_args!("no login token: {chain}"));
+                let said = self.shown(&chain(&error));
+                self.log.debug(format_args!("no login token: {said}"));
                 Error::LoginExpired {
                     profile: login.profile.clone(),
                 }
@@ -370,12 +370,16 @@ impl Asking<'_> {
             .with_behavior_version(Some(aws_config::BehaviorVersion::latest()))
     }
 
+    /// A provider's words as they may be logged. It has secrets of its own, and what stands in
+    /// quotes is a server's, which may repeat what was sent to it.
+    fn shown(&self, text: &str) -> String {
+        let unquoted: Vec<_> = text.split('"').step_by(2).collect();
+        super::error::redacted(&without_queries(&unquoted.join("…")), &self.secrets)
+    }
+
     fn provider_facts(&self, error: &CredentialsError) -> Facts {
-        let text = chain(error);
-        self.log.debug(format_args!(
-            "the provider says: {}",
-            super::error::redacted(&without_queries(&text), &self.secrets)
-        ));
+        let said = self.shown(&chain(error));
+        self.log.debug(format_args!("the provider says: {said}"));
         Facts {
             outcome: self.client.outcome(),
             timed_out: matches!(error, CredentialsError::ProviderTimedOut(_)),
