@@ -333,9 +333,22 @@ fn read(path: Option<&Path>, named: bool) -> Result<Text, Error> {
     }
 }
 
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    // musl's own follows each `open` with an `fcntl`.
+    let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    Ok(rustix::io::retry_on_intr(open)?.into())
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 /// Reads a file of at most `limit` bytes, without asking for its size first.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     // Few files are longer, and what is not written to need not be cleared.
     let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;

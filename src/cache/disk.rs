@@ -178,10 +178,7 @@ impl Trust {
 
     /// The contents of a file of ours; none if there is no such file.
     pub(super) fn read(self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        refuse_links(&mut options);
-        let mut file = match options.open(path) {
+        let mut file = match open_to_read(path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", path)(error)),
@@ -373,6 +370,20 @@ fn set_mode(path: &Path, meta: &Metadata, mode: u32) -> Result<(), ()> {
 #[cfg(not(unix))]
 fn set_mode(_: &Path, _: &Metadata, _: u32) -> Result<(), ()> {
     Ok(())
+}
+
+#[cfg(unix)]
+fn open_to_read(path: &Path) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    // musl's own follows each `open` with an `fcntl`.
+    let open = || rustix::fs::open(path, flags, Mode::empty());
+    Ok(rustix::io::retry_on_intr(open)?.into())
+}
+
+#[cfg(not(unix))]
+fn open_to_read(path: &Path) -> io::Result<File> {
+    File::open(path)
 }
 
 /// No link is followed, and a FIFO does not hold us up.

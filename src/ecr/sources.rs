@@ -19,7 +19,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
 
 use super::error::{Error, Facts, Step, classify};
-use super::http::{Outcome, SignIn};
+use super::http::{Direct, Outcome, SignIn};
 use super::process;
 use super::{Asking, absent, facts};
 use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
@@ -161,11 +161,15 @@ impl Asking<'_> {
             account_id: &sso.account_id,
             role_name: &sso.role_name,
         };
-        let token = provider.provide_token().await.map_err(|error| {
+        let given = provider.provide_token().await.map_err(|error| {
             let said = self.shown(&chain(&error));
             self.log.debug(format_args!("no SSO token: {said}"));
-            match self.client.outcome() {
-                // It cannot be renewed, or will not.
+        });
+        // The provider hands out the expired one if it cannot be renewed, and keeps why to itself.
+        let alive = |expiry: SystemTime| expiry > SystemTime::now();
+        let given = given.ok().filter(|t| t.expiration().is_none_or(alive));
+        let Some(token) = given else {
+            return Err(match self.client.outcome() {
                 None => expired(),
                 Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
                 outcome => {
@@ -175,8 +179,8 @@ impl Asking<'_> {
                     };
                     absent(SSO, &sso.oidc, classify(step, facts))
                 }
-            }
-        })?;
+            });
+        };
         self.secrets.push(Secret::from(token.token()));
         self.client.begin_step();
         let reply = aws_sdk_sso::Client::new(&self.sdk_config(&sso.portal, None))
@@ -307,6 +311,7 @@ impl Asking<'_> {
             (None, false) => "http://169.254.169.254",
         };
         let config = self.provider_config();
+        let config = config.with_http_client(Direct(self.client.clone()));
         let client = imds::Client::builder()
             .configure(&config)
             .max_attempts(3)
