@@ -185,11 +185,15 @@ fn what_is_wrong_is_said_with_profile_and_key() {
         ("[default]\nsso_start_url = u\nsso_region = r", &[], "sso_account_id is missing", "sso_account_id"),
         ("[profile dev]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r", &[dev], "\"dev\" is logged out", "aws sso login --profile dev"),
         ("[default]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r", &[], "logged out", "aws sso login"),
-        ("[profile dev]\nlogin_session = a", &[dev], "logged out", "aws login --profile dev"),
+        ("[profile dev]\nlogin_session = a", &[dev], "logged out of \"aws login\"", "aws login --profile dev"),
         ("[default]\ncredential_process =", &[], "credential_process is missing", "credential_process"),
         ("[default]\nx", &[], ".aws/config, line 2: there is no '='", "correct this line"),
         (&format!("[default]\nendpoint_url = ftp://x\n{STATIC}"), &[], "endpoint_url of profile \"default\" is not a URL", "unset"),
         ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "x")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http:///x")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://a b")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://a\u{1}")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
     ];
     for (config, vars, cause, hint) in cases {
         let error = Home::new(config).plan(vars).expect_err(config);
@@ -588,6 +592,40 @@ fn only_the_uri_of_one_task_names_its_role() {
         let vars = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", uri)];
         let plan = Home::new("").plan(&vars).expect(uri);
         assert_eq!(plan.identity != Identity::Ambient, pinned, "{uri}");
+    }
+}
+
+#[test]
+fn the_default_profile_needs_no_naming() {
+    for (config, hint) in [
+        ("[default]\nlogin_session = a", "aws login"),
+        (
+            "[default]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r",
+            "aws sso login",
+        ),
+    ] {
+        let error = Home::new(config).plan(&[]).expect_err("logged out");
+        assert_eq!(error.hint(), hint);
+    }
+}
+
+#[test]
+fn a_region_is_looked_for_along_the_whole_chain() {
+    let config = format!(
+        "[default]\nrole_arn = {ROLE}\nsource_profile = a\n\
+         [profile a]\nrole_arn = {ROLE}\nsource_profile = b\n\
+         [profile b]\nregion = eu-west-2\n{STATIC}"
+    );
+    let plan = Home::new(&config).plan(&[]).expect("plan");
+    assert_eq!(plan.roles[0].sts.region, "eu-west-2");
+}
+
+#[test]
+fn no_attempt_at_all_is_no_setting() {
+    for (text, expected) in [("0", None), ("1", Some(1)), ("-1", None), ("many", None)] {
+        let vars = [KEYS[0], KEYS[1], ("AWS_MAX_ATTEMPTS", text)];
+        let network = Home::new("").plan(&vars).expect("plan").network;
+        assert_eq!(network.max_attempts, expected, "{text}");
     }
 }
 
