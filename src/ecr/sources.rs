@@ -28,8 +28,11 @@ use crate::secret::Secret;
 /// Instance metadata is next door or nowhere.
 const METADATA_LIMIT: Duration = Duration::from_secs(3);
 
-/// For one address of instance metadata to accept the connection, and to reply.
-const METADATA_STEP: Duration = Duration::from_secs(1);
+/// For instance metadata to accept the connection: elsewhere than on EC2 nobody does.
+const METADATA_CONNECT: Duration = Duration::from_secs(1);
+
+/// For one reply of instance metadata, which may be busy once it has accepted.
+const METADATA_REPLY: Duration = Duration::from_secs(2);
 
 /// Names the instance's role.
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
@@ -315,10 +318,10 @@ impl Asking<'_> {
         let client = imds::Client::builder()
             .configure(&config)
             .max_attempts(3)
-            .connect_timeout(METADATA_STEP)
-            .read_timeout(METADATA_STEP)
-            .operation_attempt_timeout(METADATA_STEP)
-            .operation_timeout(2 * METADATA_STEP)
+            .connect_timeout(METADATA_CONNECT)
+            .read_timeout(METADATA_REPLY)
+            .operation_attempt_timeout(METADATA_REPLY)
+            .operation_timeout(METADATA_LIMIT)
             .endpoint(endpoint)
             .map_err(|_| Error::NoCredentials {
                 why: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a URL".to_owned(),
