@@ -20,6 +20,22 @@ pub(super) fn at(seconds: i64) -> DateTime<Utc> {
 }
 
 #[test]
+fn each_fault_of_the_cache_has_its_hint() {
+    let io = Error::Io {
+        doing: "write",
+        path: "/x".into(),
+        source: ErrorKind::PermissionDenied.into(),
+    };
+    let untrusted = Error::Untrusted {
+        path: "/x".into(),
+        why: "is a link",
+    };
+    assert!(io.hint().contains("that can be written"));
+    assert!(untrusted.hint().contains("only you can write"));
+    assert!(Error::NoHost.hint().contains("host name"));
+}
+
+#[test]
 fn only_what_is_missing_is_not_there() {
     let there = |path: &str| Trust::current().directory(Path::new(path), Links::Refused);
     assert!(matches!(there("/no/such/directory"), Ok(false)));
