@@ -317,6 +317,7 @@ mod tests {
         for &(host, partition, region, fips, dual_stack, api) in HOSTS {
             let registry = Registry::from_server_url(host).expect(host);
             assert_eq!(registry.host(), host);
+            assert_eq!(registry.to_string(), host);
             assert_eq!(registry.partition().id, partition, "{host}");
             assert_eq!(registry.region(), region, "{host}");
             assert_eq!(

@@ -214,6 +214,8 @@ mod tests {
             ".",
             "..",
             "x.json",
+            "x.failure",
+            "x.lock",
             "login",
             "login.json.bak",
             ".login.1.tmp",

@@ -311,6 +311,27 @@ impl HttpClient for Client {
             connect: settings.connect_timeout(),
             read: settings.read_timeout(),
             whole: None,
+            direct: false,
+        })
+    }
+}
+
+/// A client for instance metadata, which no proxy is asked about, whatever the host's name.
+#[derive(Debug, Clone)]
+pub(super) struct Direct(pub(super) Client);
+
+impl HttpClient for Direct {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        _: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Connector {
+            client: self.0.clone(),
+            connect: settings.connect_timeout(),
+            read: settings.read_timeout(),
+            whole: None,
+            direct: true,
         })
     }
 }
@@ -335,6 +356,7 @@ impl HttpClient for SignIn {
             connect: settings.connect_timeout(),
             read: settings.read_timeout(),
             whole: Some(self.clone()),
+            direct: false,
         })
     }
 }
@@ -345,18 +367,19 @@ struct Connector {
     connect: Option<Duration>,
     read: Option<Duration>,
     whole: Option<SignIn>,
+    direct: bool,
 }
 
 impl HttpConnector for Connector {
     fn call(&self, mut request: HttpRequest) -> HttpConnectorFuture {
         let client = self.client.clone();
-        let (connect, read) = (self.connect, self.read);
+        let (connect, read, direct) = (self.connect, self.read, self.direct);
         let whole = self.whole.is_some();
         let base = self.whole.as_ref().and_then(|whole| whole.base.as_deref());
         let moved = base.is_none_or(|base| request.uri_mut().set_endpoint(base).is_ok());
         HttpConnectorFuture::new(async move {
             let result = if moved {
-                client.0.exchange(request, connect, read).await
+                client.0.exchange(request, connect, read, direct).await
             } else {
                 Err(Failure::Url)
             };
@@ -428,6 +451,7 @@ impl Inner {
         request: HttpRequest,
         connect: Option<Duration>,
         read: Option<Duration>,
+        direct: bool,
     ) -> Result<HttpResponse, Failure> {
         let start = Instant::now();
         let mut request = request.try_into_http1x().map_err(|_| Failure::Url)?;
@@ -437,10 +461,13 @@ impl Inner {
             state.requests += 1;
             state.requests
         };
-        let proxy = self
-            .proxies
-            .proxy_for(endpoint.https, &endpoint.host, endpoint.port)
-            .map_err(Failure::ProxySetting)?;
+        let proxy = match direct {
+            true => None,
+            false => self
+                .proxies
+                .proxy_for(endpoint.https, &endpoint.host, endpoint.port)
+                .map_err(Failure::ProxySetting)?,
+        };
         self.log(|| {
             let via = match &proxy {
                 Some(proxy) => format!("via {} ({})", shown(proxy), proxy.variable),

@@ -19,7 +19,7 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
 
 use super::error::{Error, Facts, Step, classify};
-use super::http::{Outcome, SignIn};
+use super::http::{Direct, Outcome, SignIn};
 use super::process;
 use super::{Asking, absent, facts};
 use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
@@ -28,8 +28,11 @@ use crate::secret::Secret;
 /// Instance metadata is next door or nowhere.
 const METADATA_LIMIT: Duration = Duration::from_secs(3);
 
-/// For one address of instance metadata to accept the connection, and to reply.
-const METADATA_STEP: Duration = Duration::from_secs(1);
+/// For instance metadata to accept the connection: elsewhere than on EC2 nobody does.
+const METADATA_CONNECT: Duration = Duration::from_secs(1);
+
+/// For one reply of instance metadata, which may be busy once it has accepted.
+const METADATA_REPLY: Duration = Duration::from_secs(2);
 
 /// Names the instance's role.
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
@@ -161,11 +164,15 @@ impl Asking<'_> {
             account_id: &sso.account_id,
             role_name: &sso.role_name,
         };
-        let token = provider.provide_token().await.map_err(|error| {
-            let chain = chain(&error);
-            self.log.debug(format_args!("no SSO token: {chain}"));
-            match self.client.outcome() {
-                // It cannot be renewed, or will not.
+        let given = provider.provide_token().await.map_err(|error| {
+            let said = self.shown(&chain(&error));
+            self.log.debug(format_args!("no SSO token: {said}"));
+        });
+        // The provider hands out the expired one if it cannot be renewed, and keeps why to itself.
+        let alive = |expiry: SystemTime| expiry > SystemTime::now();
+        let given = given.ok().filter(|t| t.expiration().is_none_or(alive));
+        let Some(token) = given else {
+            return Err(match self.client.outcome() {
                 None => expired(),
                 Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
                 outcome => {
@@ -175,8 +182,8 @@ impl Asking<'_> {
                     };
                     absent(SSO, &sso.oidc, classify(step, facts))
                 }
-            }
-        })?;
+            });
+        };
         self.secrets.push(Secret::from(token.token()));
         self.client.begin_step();
         let reply = aws_sdk_sso::Client::new(&self.sdk_config(&sso.portal, None))
@@ -233,8 +240,8 @@ impl Asking<'_> {
         given.map_err(|error| match self.client.outcome() {
             // Nobody was asked: the login's file is missing, malformed or too old.
             None => {
-                let chain = chain(&error);
-                self.log.debug(format_args!("no login token: {chain}"));
+                let said = self.shown(&chain(&error));
+                self.log.debug(format_args!("no login token: {said}"));
                 Error::LoginExpired {
                     profile: login.profile.clone(),
                 }
@@ -307,13 +314,14 @@ impl Asking<'_> {
             (None, false) => "http://169.254.169.254",
         };
         let config = self.provider_config();
+        let config = config.with_http_client(Direct(self.client.clone()));
         let client = imds::Client::builder()
             .configure(&config)
             .max_attempts(3)
-            .connect_timeout(METADATA_STEP)
-            .read_timeout(METADATA_STEP)
-            .operation_attempt_timeout(METADATA_STEP)
-            .operation_timeout(2 * METADATA_STEP)
+            .connect_timeout(METADATA_CONNECT)
+            .read_timeout(METADATA_REPLY)
+            .operation_attempt_timeout(METADATA_REPLY)
+            .operation_timeout(METADATA_LIMIT)
             .endpoint(endpoint)
             .map_err(|_| Error::NoCredentials {
                 why: "AWS_EC2_METADATA_SERVICE_ENDPOINT is not a URL".to_owned(),
@@ -365,12 +373,16 @@ impl Asking<'_> {
             .with_behavior_version(Some(aws_config::BehaviorVersion::latest()))
     }
 
+    /// A provider's words as they may be logged. It has secrets of its own, and what stands in
+    /// quotes is a server's, which may repeat what was sent to it.
+    fn shown(&self, text: &str) -> String {
+        let unquoted: Vec<_> = text.split('"').step_by(2).collect();
+        super::error::redacted(&without_queries(&unquoted.join("…")), &self.secrets)
+    }
+
     fn provider_facts(&self, error: &CredentialsError) -> Facts {
-        let text = chain(error);
-        self.log.debug(format_args!(
-            "the provider says: {}",
-            super::error::redacted(&without_queries(&text), &self.secrets)
-        ));
+        let said = self.shown(&chain(error));
+        self.log.debug(format_args!("the provider says: {said}"));
         Facts {
             outcome: self.client.outcome(),
             timed_out: matches!(error, CredentialsError::ProviderTimedOut(_)),

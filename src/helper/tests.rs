@@ -291,7 +291,7 @@ fn a_token_that_another_has_renewed_meanwhile_is_taken() {
 #[test]
 fn a_waiter_takes_what_the_holder_leaves_behind() {
     let failure = |shared| Failure {
-        at: now() + TimeDelta::seconds(1),
+        at: now(),
         shared,
         cause: "their cause".into(),
         hint: "their hint".into(),
@@ -511,6 +511,8 @@ fn only_a_reply_that_is_ours_and_has_life_left_is_kept() {
             true,
         ),
         (Some(60), Some("http://localhost:5000"), true),
+        (Some(60), Some("http://twelve-chars.example"), true),
+        (Some(60), Some("http://10.0.0.1:5000"), true),
         (
             Some(60),
             Some("http://123456789012.dkr.ecr.us-east-1.localhost:4566"),

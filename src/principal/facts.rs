@@ -27,7 +27,6 @@ pub struct Facts {
     dual_stack: bool,
     regions: Vec<String>,
     network: Network,
-    looked: Looked,
 }
 
 /// For messages only.
@@ -113,7 +112,6 @@ impl Facts {
             dual_stack: settings.dual_stack,
             regions: settings.regions(),
             network: settings.network(),
-            looked,
         }
     }
 
@@ -182,12 +180,6 @@ impl Facts {
             network: self.network.clone(),
             identity: Identity::Ambient,
         })
-    }
-
-    /// The sources of credentials in the order in which they are asked, and what each said: for
-    /// messages.
-    pub fn sources_looked_at(&self) -> Vec<String> {
-        self.looked.list()
     }
 
     fn api(&self, registry: &Registry) -> Result<Endpoint, Error> {

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha1::Sha1;
+use sha2::{Digest, Sha256};
 
+use super::name::hex;
 use super::*;
 use crate::env::Env;
 use crate::log::Log;
@@ -504,6 +507,108 @@ fn sts_is_asked_in_the_partition_of_the_role() {
         error.to_string().contains("belongs to partition aws-cn"),
         "{error}"
     );
+}
+
+#[test]
+fn every_source_belongs_to_a_partition_and_is_asked_in_it() {
+    let sso = |region: &str| {
+        format!(
+            "[default]\nsso_start_url = https://x\nsso_region = {region}\nsso_account_id = 1\nsso_role_name = r\n"
+        )
+    };
+    let login = |partition: &str| {
+        format!("[default]\nlogin_session = arn:{partition}:iam::123456789012:user/u\n")
+    };
+    let web = |partition: &str| {
+        format!(
+            "[default]\nrole_arn = arn:{partition}:iam::123456789012:role/r\nweb_identity_token_file = {{home}}/token\n"
+        )
+    };
+    for (ours, theirs) in [
+        (sso("us-east-1"), sso("cn-north-1")),
+        (login("aws"), login("aws-cn")),
+        (web("aws"), web("aws-cn")),
+    ] {
+        let plan = |config: &str, region: &str| {
+            let home = Home::new("");
+            home.write("token", &jwt(r#"{"iss":"i","sub":"s"}"#));
+            let start = "https://x";
+            for (dir, name) in [
+                ("sso", hex(&Sha1::digest(start))),
+                (
+                    "login",
+                    hex(&Sha256::digest("arn:aws:iam::123456789012:user/u")),
+                ),
+                (
+                    "login",
+                    hex(&Sha256::digest("arn:aws-cn:iam::123456789012:user/u")),
+                ),
+            ] {
+                home.write(&format!(".aws/{dir}/cache/{name}.json"), "{}");
+            }
+            let config = config.replace("{home}", home.0.to_str().expect("UTF-8"));
+            home.write(".aws/config", &config);
+            home.plan(&[("AWS_REGION", region)])
+        };
+        let refused = plan(&theirs, "us-west-2").expect_err(&theirs);
+        assert!(
+            matches!(refused, Error::PartitionMismatch { .. }),
+            "{refused}"
+        );
+        let region = match plan(&ours, "us-west-2").expect(&ours).source {
+            Source::WebIdentity(web) => web.sts.region,
+            Source::Login(login) => login.signin.region,
+            Source::Sso(_) => continue,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(region, "us-west-2");
+        let abroad = match plan(&ours, "cn-north-1").expect(&ours).source {
+            Source::WebIdentity(web) => web.sts.region,
+            Source::Login(login) => login.signin.region,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(abroad, registry(HOST).region());
+    }
+}
+
+#[test]
+fn only_the_uri_of_one_task_names_its_role() {
+    let long = format!("{TASK}0");
+    let letters = TASK.replace('-', "a");
+    for (uri, pinned) in [
+        (TASK, true),
+        (&TASK[1..], false),
+        (&TASK[..TASK.len() - 1], false),
+        (long.as_str(), false),
+        (letters.as_str(), false),
+        ("/v2/credentials/", false),
+        ("/v2/credentials/0d67a2f2", false),
+        ("/creds", false),
+    ] {
+        let vars = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", uri)];
+        let plan = Home::new("").plan(&vars).expect(uri);
+        assert_eq!(plan.identity != Identity::Ambient, pinned, "{uri}");
+    }
+}
+
+#[test]
+fn keys_end_a_chain_of_roles_where_a_role_would_go_on() {
+    let config = format!(
+        "[default]\nrole_arn = {ROLE}\nsource_profile = b\n\
+         [profile b]\nrole_arn = {ROLE}\nsource_profile = c\n{STATIC}\
+         [profile c]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = s\n"
+    );
+    let plan = Home::new(&config).plan(&[]).expect("plan");
+    assert_eq!(plan.roles.len(), 1);
+    match plan.source {
+        Source::Static { profile, keys } => {
+            assert_eq!(
+                (profile.as_str(), keys.access_key_id.as_str()),
+                ("b", "AKIAFILE")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod life;
 mod logins;
 mod network;
 mod protocol;
+mod secrets;
 mod sources;
 mod surroundings;
 mod together;

@@ -386,3 +386,27 @@ fn an_unknown_key_may_be_one_of_another_partition() {
     let output = Helper::with_keys(&fake).get(CHINA);
     refused(&output, "AWS does not know the access key", "partition");
 }
+
+#[test]
+fn an_sso_login_that_cannot_be_renewed_for_now_is_not_called_expired() {
+    let mut fake = Fake::start();
+    let get = |fake: &Fake| {
+        let config = "[profile p]\nsso_session = corp\nsso_account_id = 123456789012\n\
+                      sso_role_name = r\n[sso-session corp]\nsso_region = us-east-1\n\
+                      sso_start_url = https://example.awsapps.com/start\n";
+        let helper = Helper::new().asks(fake).env("AWS_PROFILE", "p");
+        let helper = helper.env("AWS_MAX_ATTEMPTS", "1");
+        let helper = helper.file("~/.aws/config", config);
+        helper.sso_login_renewable("corp", -60).get(HOST)
+    };
+    fake.change(|b| b.oidc = Script::always(Answer::error(400, "InvalidGrantException", "")));
+    refused(&get(&fake), "has expired", "aws sso login --profile p");
+    fake.change(|b| b.oidc = Script::always(Answer::status(503)));
+    refused(
+        &get(&fake),
+        "IAM Identity Center failed with HTTP status 503",
+        "",
+    );
+    fake.stop();
+    refused(&get(&fake), "connection refused", "network");
+}
