@@ -167,9 +167,14 @@ impl<'a> Cache<'a> {
     /// Removes the tokens of every principal, the kept login and the failures of one registry, and
     /// says how many tokens and logins there were.
     pub fn erase(&self, host: &str) -> Result<usize, Error> {
-        let Some(dir) = self.host_dir_to_read(host) else {
-            return Ok(0);
-        };
+        let dir = self.base.join(ROOT).join(host);
+        // What is not used for want of trust may be used again one day: that is no success.
+        match self.may_read(&dir) {
+            Ok(true) if is_plain_host(host) => {}
+            Err(error @ Error::Untrusted { .. }) => return Err(error),
+            // Where nothing can be looked at, nothing was kept.
+            _ => return Ok(0),
+        }
         let mut erased = 0;
         let mut result = Ok(());
         for file in files(&dir).map_err(disk::io_error("read", &dir))? {
@@ -320,9 +325,7 @@ impl<'a> Cache<'a> {
     /// The directory of this layout, if it is there and to be trusted.
     fn root_to_read(&self) -> Option<PathBuf> {
         let root = self.base.join(ROOT);
-        let there =
-            self.is_there(&self.base, Links::OfOurs) && self.is_there(&root, Links::Refused);
-        there.then_some(root)
+        self.is_there(&root).then_some(root)
     }
 
     /// The directory of a registry, if it is there and to be trusted.
@@ -330,12 +333,20 @@ impl<'a> Cache<'a> {
         if !is_plain_host(host) {
             return None;
         }
-        let dir = self.root_to_read()?.join(host);
-        self.is_there(&dir, Links::Refused).then_some(dir)
+        let dir = self.base.join(ROOT).join(host);
+        self.is_there(&dir).then_some(dir)
     }
 
-    fn is_there(&self, dir: &Path, links: Links) -> bool {
-        self.trust.directory(dir, links).unwrap_or_else(|error| {
+    /// Whether a directory of ours and those above it are there, and to be trusted.
+    fn may_read(&self, dir: &Path) -> Result<bool, Error> {
+        let root = self.base.join(ROOT);
+        Ok(self.trust.directory(&self.base, Links::OfOurs)?
+            && self.trust.directory(&root, Links::Refused)?
+            && (dir == root || self.trust.directory(dir, Links::Refused)?))
+    }
+
+    fn is_there(&self, dir: &Path) -> bool {
+        self.may_read(dir).unwrap_or_else(|error| {
             self.say(&error);
             false
         })

@@ -103,7 +103,10 @@ pub fn run<I: Issuer>(
             (Some(name), 1) => match Action::named(name) {
                 Some(Action::Get) => get::run(io, helper, settings::strict(env)),
                 Some(Action::Store) => store::run(io, env, cache, log),
-                Some(Action::Erase) => erase::run(io, env, cache),
+                Some(Action::Erase) => {
+                    let place = settings::cache_place(env).map(|dir| Cache::open(dir, log));
+                    erase::run(io, env, place.as_ref())
+                }
                 Some(Action::List) => list::run(io, env, cache, log, called_as),
                 Some(Action::Version) => version(io),
                 None => refuse(io, format_args!("{NAME}: unknown action: {name}")),
@@ -116,7 +119,10 @@ pub fn run<I: Issuer>(
 }
 
 fn usage(io: &mut Io<'_>, status: ExitCode) -> io::Result<ExitCode> {
-    writeln!(io.stdout, "Usage: {NAME} <get|store|erase|list|version>")?;
+    writeln!(
+        io.stdout,
+        "Usage: {NAME} <get|store|erase|list|version|kubelet>"
+    )?;
     Ok(status)
 }
 

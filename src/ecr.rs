@@ -45,6 +45,9 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The first retry comes after a random part of this, the next after one of twice as much.
 const BACKOFF: Duration = Duration::from_millis(300);
 
+/// How often the debug log is told what goes on.
+const TELL: Duration = Duration::from_millis(200);
+
 /// To connect; what the AWS SDKs wait.
 const CONNECT: Duration = Duration::from_millis(3100);
 
@@ -180,17 +183,24 @@ impl<'a> Aws<'a> {
             deadline,
             secrets: Vec::new(),
         };
-        let result = runtime.block_on(async {
-            let asked = ask(&mut asking);
-            match tokio::time::timeout_at(deadline.into(), asked).await {
-                Ok(result) => result,
-                Err(_) => Err(past_deadline(client.outcome(), start.elapsed())),
-            }
-        });
-        for event in client.take_events() {
-            self.log.debug(format_args!("{event}"));
-        }
-        result
+        runtime.block_on(async {
+            let asked = tokio::time::timeout_at(deadline.into(), ask(&mut asking));
+            tokio::pin!(asked);
+            let told = |client: &Client| {
+                for event in client.take_events() {
+                    self.log.debug(format_args!("{event}"));
+                }
+            };
+            let result = loop {
+                tokio::select! {
+                    result = &mut asked => break result,
+                    // Whoever waits wants to see what for.
+                    () = tokio::time::sleep(TELL), if self.log.is_on() => told(&client),
+                }
+            };
+            told(&client);
+            result.unwrap_or_else(|_| Err(past_deadline(client.outcome(), start.elapsed())))
+        })
     }
 }
 

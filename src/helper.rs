@@ -167,7 +167,15 @@ impl<I: Issuer> Helper<'_, I> {
         let name = match &plan.identity {
             Identity::Pinned(name) => name.clone(),
             Identity::Ambient => {
-                let key_id = self.issuer.identify(&plan, deadline)?;
+                let key_id = self.issuer.identify(&plan, deadline).map_err(|error| {
+                    match (error, &plan.profile) {
+                        // It was the last source of all, so all of them are told.
+                        (ecr::Error::NoCredentials { why }, None) => {
+                            Error::Plan(facts.no_credentials(&why))
+                        }
+                        (error, _) => Error::Aws(error),
+                    }
+                })?;
                 plan.ambient_name(registry, &key_id)
             }
         };

@@ -179,6 +179,8 @@ pub struct Sso {
     pub portal: Endpoint,
     /// The OIDC service, which renews the login.
     pub oidc: Endpoint,
+    /// The file of the login, which the AWS CLI and the SDKs share.
+    pub login_file: PathBuf,
 }
 
 /// A session of `aws login`.
@@ -190,6 +192,8 @@ pub struct ConsoleLogin {
     pub session_arn: String,
     /// The sign-in service, which renews it.
     pub signin: Endpoint,
+    /// The file of the login, which the AWS CLI and the SDKs share.
+    pub login_file: PathBuf,
 }
 
 /// A role taken with a web identity token.
@@ -201,19 +205,10 @@ pub struct WebIdentity {
     pub role_arn: String,
     /// Its session name, where one is set.
     pub session_name: Option<String>,
-    /// The token.
-    pub token: WebToken,
+    /// The token: the very one that the principal was read from.
+    pub token: Secret,
     /// STS.
     pub sts: Endpoint,
-}
-
-/// Where a web identity token is.
-#[derive(Debug, Clone)]
-pub enum WebToken {
-    /// In a file, read again for each request.
-    File(PathBuf),
-    /// At hand.
-    Inline(Secret),
 }
 
 /// A role to assume.

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::env::Env;
 use crate::secret;
@@ -337,7 +338,8 @@ fn read(path: Option<&Path>, named: bool) -> Result<Text, Error> {
 fn open(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     // musl's own follows each `open` with an `fcntl`.
-    let open = || rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let open = || rustix::fs::open(path, flags, Mode::empty());
     Ok(rustix::io::retry_on_intr(open)?.into())
 }
 
@@ -346,17 +348,28 @@ fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
+/// How long a pipe may be silent, and how often it is looked at.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Reads a file of at most `limit` bytes, without asking for its size first.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut file = open(path)?;
     // Few files are longer, and what is not written to need not be cleared.
     let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;
+    let mut waited = Duration::ZERO;
     loop {
         match file.read(&mut bytes[len..]) {
             Ok(0) => break,
             Ok(n) => len += n,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            // A pipe, such as a shell's <(…): its writer may take a while, but not for ever.
+            Err(e) if e.kind() == ErrorKind::WouldBlock && waited < LONGEST_WAIT => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+                continue;
+            }
             Err(e) => return Err(e),
         }
         if len > limit {

@@ -23,15 +23,17 @@ pub fn timeout(env: &Env, asks_a_process: bool) -> Duration {
     }
 }
 
-/// `AWS_ECR_CACHE_DIR`, else our directory in the user's cache directory; none if
-/// `AWS_ECR_DISABLE_CACHE` is set or there is no such place.
+/// The place of the cache, unless `AWS_ECR_DISABLE_CACHE` is set.
 pub fn cache_dir(env: &Env) -> Option<PathBuf> {
-    if env
+    let disabled = env
         .raw("AWS_ECR_DISABLE_CACHE")
-        .is_some_and(|v| !v.is_empty())
-    {
-        return None;
-    }
+        .is_some_and(|v| !v.is_empty());
+    if disabled { None } else { cache_place(env) }
+}
+
+/// `AWS_ECR_CACHE_DIR`, else our directory in the user's cache directory; none if there is no such
+/// place. What has been kept there can be erased also while nothing is.
+pub fn cache_place(env: &Env) -> Option<PathBuf> {
     if let Some(dir) = env.path("AWS_ECR_CACHE_DIR") {
         return Some(dir);
     }

@@ -15,8 +15,12 @@ use crate::cache::Cache;
 use crate::env::Env;
 use crate::log::Log;
 use crate::principal::{Facts, Identity};
+use crate::profile::read_bounded;
 use crate::protocol;
 use crate::registry::Registry;
+
+/// In bytes; nobody's is longer.
+const LONGEST_CONFIG: usize = 16 << 20;
 
 /// ECR documents no other user name.
 const USERNAME: &str = "AWS";
@@ -70,7 +74,7 @@ fn configured(env: &Env, helper: Option<&str>) -> Vec<String> {
     }
     let config = env
         .docker_config_dir()
-        .and_then(|dir| std::fs::read(dir.join("config.json")).ok())
+        .and_then(|dir| read_bounded(&dir.join("config.json"), LONGEST_CONFIG).ok())
         .and_then(|json| serde_json::from_slice::<Config>(&json).ok());
     let entries = config.map(|config| config.cred_helpers).unwrap_or_default();
     entries

@@ -5,6 +5,7 @@
 //! those about signatures quote headers, session token included, and are never shown.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -39,6 +40,13 @@ pub enum Error {
     LoginExpired {
         /// The profile that uses it.
         profile: String,
+    },
+    /// The SSO login was renewed, but its file cannot be written, and only the SDK knows the token.
+    LoginUnsaved {
+        /// The profile that uses it.
+        profile: String,
+        /// The file of the login.
+        path: PathBuf,
     },
     /// The principal may not do it.
     Denied {
@@ -166,6 +174,11 @@ impl fmt::Display for Error {
                 f,
                 "the SSO user of profile {profile:?} may not take the role {role_name} in account {account_id}"
             ),
+            Self::LoginUnsaved { profile, path } => write!(
+                f,
+                "the SSO session for profile {profile:?} was renewed, but {} cannot be written",
+                path.display()
+            ),
             Self::LoginExpired { profile } => write!(
                 f,
                 "the \"aws login\" session for profile {profile:?} has expired"
@@ -260,6 +273,9 @@ impl Error {
             Self::SsoRefused { profile, .. } => format!(
                 "check sso_account_id and sso_role_name of profile {profile}, or ask for the permission set"
             ),
+            Self::LoginUnsaved { profile, .. } => format!(
+                "make the file writable (mount ~/.aws without read-only), or run aws sso login --profile {profile} where it is"
+            ),
             Self::LoginExpired { profile } => format!("aws login --profile {profile}"),
             Self::Denied { action, public, .. } => {
                 if *public {
@@ -269,7 +285,7 @@ impl Error {
                 }
             }
             Self::UnknownKeys { .. } => {
-                "check that the key exists, is active, and belongs to the registry's partition of AWS"
+                "check that the key exists, is active, and belongs to the registry's partition of AWS, and that the region is enabled in its account"
                     .to_owned()
             }
             Self::Malformed { .. } => {
@@ -315,8 +331,11 @@ impl Error {
                 )
             }
             Self::Network(failure) => failure.hint(),
+            Self::TimedOut { doing } if doing.contains("credential_process") => {
+                "run the command of credential_process by hand; AWS_ECR_TIMEOUT sets how many seconds one answer may take".to_owned()
+            }
             Self::TimedOut { .. } => {
-                "check the network, DNS and HTTPS_PROXY; AWS_ECR_TIMEOUT sets how many seconds a request may take".to_owned()
+                "check the network, DNS and HTTPS_PROXY; AWS_ECR_TIMEOUT sets how many seconds one answer may take".to_owned()
             }
             Self::Server { .. } => {
                 "try again; https://health.aws.amazon.com tells of outages".to_owned()
@@ -372,6 +391,9 @@ impl Failure {
             }
             Self::Tls { .. } => "check the endpoint settings and HTTPS_PROXY".to_owned(),
             Self::Trust(error) => match &error.setting {
+                Some(setting) if setting == "SSL_CERT_DIR" => {
+                    "set SSL_CERT_DIR to a directory of PEM certificates, or unset it".to_owned()
+                }
                 Some(setting) => format!("set {setting} to a file of PEM certificates, or unset it"),
                 None => "install the package ca-certificates, or set AWS_CA_BUNDLE".to_owned(),
             },

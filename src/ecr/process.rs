@@ -74,13 +74,17 @@ impl Drop for Running {
     }
 }
 
+/// Words that are shorter are flags and the like.
+const SHORTEST_SECRET: usize = 6;
+
 fn shell(command: &str) -> Command {
     if cfg!(windows) {
         let mut shell = Command::new("cmd.exe");
         shell.args(["/C", command]);
         shell
     } else {
-        let mut shell = Command::new("sh");
+        // Not by PATH, which may lead into whatever directory a client was started in.
+        let mut shell = Command::new("/bin/sh");
         shell.args(["-c", command]);
         shell
     }
@@ -122,11 +126,13 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
             let read_err = read_up_to(stderr, &mut err, MAX_STDERR);
             both(read_out, read_err).await;
         };
-        tokio::pin!(reading);
+        let ended = told_to_end();
+        tokio::pin!(reading, ended);
         let mut read = false;
         loop {
             tokio::select! {
                 () = &mut reading, if !read => read = true,
+                () = &mut ended => return Err("was stopped, because we were".to_owned()),
                 status = running.child.wait() => {
                     running.ended = true;
                     if !read {
@@ -140,8 +146,14 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
     let said = || {
         let first = String::from_utf8_lossy(&err);
         let first = first.lines().map(str::trim).find(|line| !line.is_empty());
+        // What is wrong with the program is worth telling; its arguments may be secrets.
+        let arguments = command.expose().split_whitespace().skip(1);
+        let arguments: Vec<_> = arguments
+            .filter(|word| word.len() >= SHORTEST_SECRET)
+            .map(Secret::from)
+            .collect();
         first
-            .map(|line| redacted(line, [command]))
+            .map(|line| redacted(line, &arguments))
             .unwrap_or_default()
     };
     match status {
@@ -161,6 +173,33 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
         }
         Err(error) => Err(format!("cannot be waited for: {error}")),
     }
+}
+
+/// Waits for a signal that asks us to end: the command, which may have a group of its own, must not
+/// go on alone.
+#[cfg(unix)]
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|k| signal(k).ok()).collect();
+    std::future::poll_fn(|context| {
+        let told = signals.iter_mut().any(|s| s.poll_recv(context).is_ready());
+        if told {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+}
+
+#[cfg(not(unix))]
+async fn told_to_end() {
+    std::future::pending().await
 }
 
 async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {

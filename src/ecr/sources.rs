@@ -3,7 +3,8 @@
 //! The SDK's default chain falls through to the next source, in the end to instance metadata,
 //! when one is missing or incomplete. Nothing here falls through.
 
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::imds;
@@ -17,12 +18,14 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::token::ProvideToken;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
+use zeroize::Zeroizing;
 
 use super::error::{Error, Facts, Step, classify};
 use super::http::{Direct, Outcome, SignIn};
 use super::process;
 use super::{Asking, absent, facts};
-use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity, WebToken};
+use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity};
+use crate::profile::read_bounded;
 use crate::secret::Secret;
 
 /// Instance metadata is next door or nowhere.
@@ -34,14 +37,20 @@ const METADATA_CONNECT: Duration = Duration::from_secs(1);
 /// For one reply of instance metadata, which may be busy once it has accepted.
 const METADATA_REPLY: Duration = Duration::from_secs(2);
 
+/// How long a login that is still good is held up by its renewal.
+const RENEWAL: Duration = Duration::from_secs(3);
+
+/// Between two tries to be alone with a login.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// No file of a login is larger.
+const MAX_LOGIN: usize = 1 << 20;
+
 /// Names the instance's role.
 const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// What messages call the service behind SSO.
 const SSO: &str = "IAM Identity Center";
-
-/// No web identity token is longer.
-const MAX_WEB_TOKEN: u64 = 1 << 20;
 
 impl Asking<'_> {
     /// The source's credentials.
@@ -102,17 +111,13 @@ impl Asking<'_> {
 
     async fn web_identity(&mut self, web: &WebIdentity) -> Result<Credentials, Error> {
         self.reachable(&web.sts)?;
-        let token = match &web.token {
-            WebToken::Inline(token) => token.clone(),
-            WebToken::File(path) => read_token(path)?,
-        };
-        self.secrets.push(token.clone());
+        self.secrets.push(web.token.clone());
         let config = self.sdk_config(&web.sts, None);
         let reply = aws_sdk_sts::Client::new(&config)
             .assume_role_with_web_identity()
             .role_arn(&web.role_arn)
             .role_session_name(session_name(web.session_name.as_deref()))
-            .web_identity_token(token.expose())
+            .web_identity_token(web.token.expose())
             .send()
             .await;
         let step = Step::WebIdentity {
@@ -164,16 +169,34 @@ impl Asking<'_> {
             account_id: &sso.account_id,
             role_name: &sso.role_name,
         };
-        let given = provider.provide_token().await.map_err(|error| {
-            let said = self.shown(&chain(&error));
-            self.log.debug(format_args!("no SSO token: {said}"));
-        });
+        let alone = self.alone_with(&sso.login_file).await;
+        let cached = cached_login(&sso.login_file);
+        // A login that is still good is not held up by its renewal.
+        let patience = match cached {
+            Some(_) => RENEWAL,
+            None => self.deadline.saturating_duration_since(Instant::now()),
+        };
+        let given = match tokio::time::timeout(patience, provider.provide_token()).await {
+            Ok(Ok(token)) => Some(token),
+            Ok(Err(error)) => {
+                let said = self.shown(&chain(&error));
+                self.log.debug(format_args!("no SSO token: {said}"));
+                None
+            }
+            Err(_) => None,
+        };
+        drop(alone);
         // The provider hands out the expired one if it cannot be renewed, and keeps why to itself.
         let alive = |expiry: SystemTime| expiry > SystemTime::now();
-        let given = given.ok().filter(|t| t.expiration().is_none_or(alive));
-        let Some(token) = given else {
+        let given = given.filter(|token| token.expiration().is_none_or(alive));
+        let given = given.map(|token| Secret::from(token.token()));
+        let Some(token) = given.or(cached) else {
             return Err(match self.client.outcome() {
                 None => expired(),
+                Some(Outcome::Replied { status, .. }) if status < 300 => Error::LoginUnsaved {
+                    profile: sso.profile.clone(),
+                    path: sso.login_file.clone(),
+                },
                 Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
                 outcome => {
                     let facts = Facts {
@@ -184,13 +207,13 @@ impl Asking<'_> {
                 }
             });
         };
-        self.secrets.push(Secret::from(token.token()));
+        self.secrets.push(token.clone());
         self.client.begin_step();
         let reply = aws_sdk_sso::Client::new(&self.sdk_config(&sso.portal, None))
             .get_role_credentials()
             .account_id(&sso.account_id)
             .role_name(&sso.role_name)
-            .access_token(token.token())
+            .access_token(token.expose())
             .send()
             .await;
         let reply = match reply {
@@ -219,6 +242,23 @@ impl Asking<'_> {
         ))
     }
 
+    /// Lets one process at a time read and renew a login: its refresh token is good for one
+    /// renewal, and the SDK writes over the file in place. Waits for half of the time that is left,
+    /// and then, or where there are no locks, goes on all the same.
+    async fn alone_with(&self, login_file: &Path) -> Option<std::fs::File> {
+        let file = std::fs::File::open(login_file).ok()?;
+        let now = Instant::now();
+        let end = now + self.deadline.saturating_duration_since(now) / 2;
+        loop {
+            match fs2::FileExt::try_lock_exclusive(&file) {
+                Ok(()) => return Some(file),
+                Err(error) if error.kind() != fs2::lock_contended_error().kind() => return None,
+                Err(_) if Instant::now() >= end => return None,
+                Err(_) => tokio::time::sleep(LOCK_PAUSE).await,
+            }
+        }
+    }
+
     async fn login(&mut self, login: &ConsoleLogin) -> Result<Credentials, Error> {
         self.reachable(&login.signin)?;
         let config = self
@@ -236,7 +276,9 @@ impl Asking<'_> {
         let step = Step::Login {
             profile: &login.profile,
         };
+        let alone = self.alone_with(&login.login_file).await;
         let given = provider.provide_credentials().await;
+        drop(alone);
         given.map_err(|error| match self.client.outcome() {
             // Nobody was asked: the login's file is missing, malformed or too old.
             None => {
@@ -377,7 +419,7 @@ impl Asking<'_> {
     /// quotes is a server's, which may repeat what was sent to it.
     fn shown(&self, text: &str) -> String {
         let unquoted: Vec<_> = text.split('"').step_by(2).collect();
-        super::error::redacted(&without_queries(&unquoted.join("…")), &self.secrets)
+        super::error::redacted(&bare_urls(&unquoted.join("…")), &self.secrets)
     }
 
     fn provider_facts(&self, error: &CredentialsError) -> Facts {
@@ -413,22 +455,19 @@ fn session_name(set: Option<&str>) -> String {
     }
 }
 
-fn read_token(path: &std::path::Path) -> Result<Secret, Error> {
-    use std::io::Read;
-    // Growing would leave copies behind; most are below 2 KiB.
-    let mut text = String::with_capacity(16 << 10);
-    let read = std::fs::File::open(path)
-        .and_then(|file| file.take(MAX_WEB_TOKEN).read_to_string(&mut text));
-    let text = Secret::new(text);
-    match read {
-        Err(error) => Err(Error::WebToken {
-            what: format!("in {} cannot be read: {error}", path.display()),
-        }),
-        Ok(_) if text.expose().trim().is_empty() => Err(Error::WebToken {
-            what: format!("in {} is empty", path.display()),
-        }),
-        Ok(_) => Ok(Secret::from(text.expose().trim())),
+/// The access token in the file of an SSO login, unless it has expired.
+fn cached_login(path: &Path) -> Option<Secret> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Login {
+        access_token: Zeroizing<String>,
+        expires_at: String,
     }
+    let bytes = Zeroizing::new(read_bounded(path, MAX_LOGIN).ok()?);
+    let mut login: Login = serde_json::from_slice(&bytes).ok()?;
+    let expires_at = chrono::DateTime::parse_from_rfc3339(&login.expires_at).ok()?;
+    let token = Secret::new(std::mem::take(&mut *login.access_token));
+    (expires_at > chrono::Utc::now()).then_some(token)
 }
 
 /// An error and all that caused it, in one text.
@@ -443,11 +482,20 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// What follows a question mark is left out up to the next space.
-fn without_queries(text: &str) -> String {
-    let words = text.split(' ').map(|word| match word.split_once('?') {
-        Some((before, _)) if word.contains('/') => before,
-        _ => word,
+/// URLs without user information and without what follows a question mark: both may be secrets.
+fn bare_urls(text: &str) -> String {
+    let words = text.split(' ').map(|word| {
+        let word = match word.split_once('?') {
+            Some((before, _)) if word.contains('/') => before,
+            _ => word,
+        };
+        match word.split_once("://") {
+            Some((scheme, rest)) => match rest.split_once('@') {
+                Some((_, host)) => format!("{scheme}://{host}"),
+                None => word.to_owned(),
+            },
+            None => word.to_owned(),
+        }
     });
     words.collect::<Vec<_>>().join(" ")
 }

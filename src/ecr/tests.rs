@@ -769,6 +769,7 @@ fn an_sso_login_that_is_not_there_counts_as_expired() {
         role_name: "r".into(),
         portal: endpoint("http://127.0.0.1:1".into()),
         oidc: endpoint("http://127.0.0.1:1".into()),
+        login_file: "/nonexistent/login.json".into(),
     });
     let error = issue(&none(), &plan, REGISTRY, 5.0).expect_err("no login");
     assert!(matches!(error, Error::SsoExpired { .. }), "{error}");

@@ -112,11 +112,12 @@ impl Trust {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
-    let file = std::fs::File::open(path)?;
-    let metadata = file.metadata()?;
+    // Before it is opened, which waits where it is a pipe that nobody writes to.
+    let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(std::io::Error::other("it is not a file"));
     }
+    let file = std::fs::File::open(path)?;
     // With room to spare, or the end is looked for in many small steps.
     let room = usize::try_from(metadata.len().min(MAX_BUNDLE)).unwrap_or(0) + 64;
     let mut bytes = Vec::with_capacity(room);

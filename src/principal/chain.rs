@@ -8,12 +8,17 @@ use std::path::{Path, PathBuf};
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::name::{Subject, hex};
 use super::settings::{Api, Settings, set};
-use super::{ConsoleLogin, Error, Keys, Role, Source, Sso, WebIdentity, WebToken};
-use crate::profile::{Config, Section};
+use super::{ConsoleLogin, Error, Keys, Role, Source, Sso, WebIdentity};
+use crate::env::Env;
+use crate::profile::{Config, Section, read_bounded};
 use crate::secret::Secret;
+
+/// No identity provider issues a token of this size, in bytes.
+const TOKEN_LIMIT: usize = 1 << 20;
 
 /// What was found. The regions of STS and of the sign-in service are left blank: they depend on
 /// the registry.
@@ -146,15 +151,20 @@ fn source(
     }
     if has("web_identity_token_file") {
         let file = required(profile, "web_identity_token_file")?;
-        let web = WebIdentity {
-            profile: Some(name()),
-            role_arn: required(profile, "role_arn")?,
-            session_name: optional(profile, "role_session_name"),
-            token: WebToken::File(PathBuf::from(file)),
-            sts: settings.endpoint(Api::Sts, "")?,
-        };
         let setting = || format!("web_identity_token_file of profile {:?}", profile.name());
-        return web_identity(web, setting).map(Some);
+        let role_arn = required(profile, "role_arn")?;
+        let (token, subject) = web_token(Path::new(&file), setting)?;
+        let source = Source::WebIdentity(WebIdentity {
+            profile: Some(name()),
+            role_arn,
+            session_name: optional(profile, "role_session_name"),
+            token,
+            sts: settings.endpoint(Api::Sts, "")?,
+        });
+        return Ok(Some(Found {
+            subject: Some(subject),
+            ..source.into()
+        }));
     }
     const SSO: [&str; 5] = [
         "sso_account_id",
@@ -227,14 +237,28 @@ fn named(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Source, Error
 
 /// `AWS_ACCESS_KEY_ID` and its fellows: blank is absent, and half a pair is none.
 pub(super) fn environment(settings: &Settings<'_>) -> Option<Source> {
-    let get = |name: &str| settings.env.raw(name).filter(|v| !v.trim().is_empty());
-    let access_key_id = get("AWS_ACCESS_KEY_ID")?;
-    let secret = get("AWS_SECRET_ACCESS_KEY").or_else(|| get("SECRET_ACCESS_KEY"))?;
+    let access_key_id = key_id(settings.env)?;
+    let secret = [
+        "AWS_SECRET_ACCESS_KEY",
+        "SECRET_ACCESS_KEY",
+        "AWS_SECRET_KEY",
+    ]
+    .into_iter()
+    .find_map(|name| not_blank(settings.env, name))?;
     Some(Source::Environment(Keys {
         access_key_id,
         secret_access_key: Secret::new(secret),
         session_token: settings.env.var("AWS_SESSION_TOKEN").map(Secret::new),
     }))
+}
+
+/// The second name, like that of its secret, is one that the Go SDK knows.
+pub(super) fn key_id(env: &Env) -> Option<String> {
+    not_blank(env, "AWS_ACCESS_KEY_ID").or_else(|| not_blank(env, "AWS_ACCESS_KEY"))
+}
+
+fn not_blank(env: &Env, name: &str) -> Option<String> {
+    env.raw(name).filter(|value| !value.trim().is_empty())
 }
 
 /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`.
@@ -271,20 +295,24 @@ pub(super) fn metadata_disabled(settings: &Settings<'_>) -> bool {
     value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// Reads the token's subject.
-pub(super) fn web_identity(web: WebIdentity, setting: impl Fn() -> String) -> Result<Found, Error> {
-    let subject = match &web.token {
-        WebToken::File(path) => Subject::of_file(path).map_err(|reason| Error::TokenFile {
-            path: path.clone(),
-            setting: setting(),
-            reason,
-        })?,
-        WebToken::Inline(token) => Subject::of(token.expose().as_bytes()),
+/// Reads a web identity token, once: whom it speaks for and what is sent must not differ.
+pub(super) fn web_token(
+    path: &Path,
+    setting: impl Fn() -> String,
+) -> Result<(Secret, Subject), Error> {
+    let unreadable = |reason: &str| Error::TokenFile {
+        path: path.to_owned(),
+        setting: setting(),
+        reason: reason.to_owned(),
     };
-    Ok(Found {
-        subject: Some(subject),
-        ..Source::WebIdentity(web).into()
-    })
+    let bytes = read_bounded(path, TOKEN_LIMIT).map(Zeroizing::new);
+    let bytes = bytes.map_err(|e| unreadable(&e.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("it is not UTF-8"))?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(unreadable("it is empty"));
+    }
+    Ok((Secret::from(text), Subject::of(text.as_bytes())))
 }
 
 fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Result<Sso, Error> {
@@ -318,7 +346,7 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
     let cached = session.as_deref().unwrap_or(&start_url);
     let file = hex(&Sha1::digest(cached)) + ".json";
     let dir = home(settings, profile)?.join(".aws/sso/cache");
-    logged_in(dir.join(file), profile, "aws sso login")?;
+    let login_file = logged_in(dir.join(file), profile, "aws sso login")?;
     Ok(Sso {
         profile: profile.name().to_owned(),
         session,
@@ -327,6 +355,7 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
         role_name,
         portal: settings.endpoint(Api::Sso, &region)?,
         oidc: settings.endpoint(Api::SsoOidc, &region)?,
+        login_file,
     })
 }
 
@@ -337,11 +366,12 @@ fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Found, Error>
         None => home(settings, profile)?.join(".aws/login/cache"),
     };
     let file = hex(&Sha256::digest(session_arn.trim())) + ".json";
-    logged_in(dir.join(file), profile, "aws login")?;
+    let login_file = logged_in(dir.join(file), profile, "aws login")?;
     let login = ConsoleLogin {
         profile: profile.name().to_owned(),
         session_arn,
         signin: settings.endpoint(Api::Signin, "")?,
+        login_file,
     };
     Ok(Found {
         subject: Some(Subject::of_login_cache(&dir)),
@@ -357,9 +387,13 @@ fn home(settings: &Settings<'_>, profile: &Section<'_>) -> Result<PathBuf, Error
 
 /// A login that was ended leaves no file, and then nothing cached is served. An expired one is
 /// still a login.
-fn logged_in(path: PathBuf, profile: &Section<'_>, command: &'static str) -> Result<(), Error> {
+fn logged_in(
+    path: PathBuf,
+    profile: &Section<'_>,
+    command: &'static str,
+) -> Result<PathBuf, Error> {
     match is_file(&path) {
-        true => Ok(()),
+        true => Ok(path),
         false => Err(Error::LoggedOut {
             profile: profile.name().to_owned(),
             command,

@@ -105,6 +105,13 @@ pub enum Error {
         /// Its partition.
         registry_partition: &'static str,
     },
+    /// A switch is neither true nor false.
+    BadSwitch {
+        /// The variable or the key.
+        setting: String,
+        /// What it is set to.
+        value: String,
+    },
     /// An endpoint override is not an http or https URL.
     BadEndpoint {
         /// The variable or the key.
@@ -210,6 +217,9 @@ impl fmt::Display for Error {
                      {registry_partition}"
                 )
             }
+            Self::BadSwitch { setting, value } => {
+                write!(f, "{setting} is {value:?}, which is neither true nor false")
+            }
             Self::BadEndpoint { setting } => {
                 write!(
                     f,
@@ -276,6 +286,9 @@ impl Error {
                 registry_partition, ..
             } => {
                 format!("use credentials of an account in {registry_partition}")
+            }
+            Self::BadSwitch { setting, .. } => {
+                format!("set {setting} to true or false, or unset it")
             }
             Self::BadEndpoint { setting } => format!("correct or unset {setting}"),
         }

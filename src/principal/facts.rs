@@ -4,10 +4,12 @@
 //! Environment keys win even where the files are malformed; settings in them then count as not
 //! set, as in the SDK.
 
+use std::path::Path;
+
 use super::chain::{self, Found};
 use super::name::{Subject, Who, name};
 use super::settings::{Api, Settings};
-use super::{Endpoint, Error, Identity, Network, Plan, Role, Source, WebIdentity, WebToken};
+use super::{Endpoint, Error, Identity, Network, Plan, Role, Source, WebIdentity};
 use crate::env::Env;
 use crate::log::Log;
 use crate::profile::{Config, Paths};
@@ -23,10 +25,11 @@ pub struct Facts {
     ecr: Result<Option<String>, Error>,
     ecr_public: Result<Option<String>, Error>,
     sts: Result<Endpoint, Error>,
-    fips: bool,
-    dual_stack: bool,
+    fips: Result<bool, Error>,
+    dual_stack: Result<bool, Error>,
     regions: Vec<String>,
     network: Network,
+    looked: Looked,
 }
 
 /// For messages only.
@@ -49,8 +52,11 @@ impl Facts {
     }
 
     pub(super) fn of(env: &Env, config: Result<Config, Error>, paths: Paths, log: Log<'_>) -> Self {
-        let selected = env.var("AWS_PROFILE");
-        let selected = selected.unwrap_or_else(|| "default".to_owned());
+        // The second is one that the AWS CLI and the Go SDK know, and the Rust SDK does not.
+        let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]
+            .into_iter()
+            .find_map(|variable| Some((env.var(variable)?, variable)));
+        let (selected, named_by) = named.unwrap_or_else(|| ("default".to_owned(), ""));
         let section = match &config {
             Ok(config) => config.profile(&selected),
             Err(e) => {
@@ -68,7 +74,7 @@ impl Facts {
                 (Err(e), _) => Err(e.clone()),
                 (Ok(_), None) if selected != "default" => Err(Error::UnknownProfile {
                     profile: selected.clone(),
-                    named_by: "AWS_PROFILE".to_owned(),
+                    named_by: named_by.to_owned(),
                 }),
                 (Ok(_), None) => after_profile(&settings),
                 (Ok(config), Some(section)) => match chain::resolve(&settings, config, section) {
@@ -81,7 +87,7 @@ impl Facts {
             },
         };
         let looked = Looked {
-            key_id_set: env.var("AWS_ACCESS_KEY_ID").is_some(),
+            key_id_set: chain::key_id(env).is_some(),
             selected,
             profile_exists,
             paths,
@@ -108,11 +114,20 @@ impl Facts {
             ecr: settings.endpoint_override(Api::Ecr),
             ecr_public: settings.endpoint_override(Api::EcrPublic),
             sts: settings.endpoint(Api::Sts, ""),
-            fips: settings.fips,
-            dual_stack: settings.dual_stack,
+            fips: settings.fips.clone(),
+            dual_stack: settings.dual_stack.clone(),
             regions: settings.regions(),
             network: settings.network(),
+            looked,
         }
+    }
+
+    /// What there is to say when instance metadata, the last of the sources, has none either.
+    pub fn no_credentials(&self, metadata: &str) -> Error {
+        let mut looked_at = self.looked.list();
+        looked_at.pop();
+        looked_at.push(metadata.to_owned());
+        Error::NoCredentials { looked_at }
     }
 
     /// Who asks for this registry's token, and where. Reads nothing.
@@ -171,7 +186,7 @@ impl Facts {
                 profile: None,
                 role_arn,
                 session_name: Some(session_name),
-                token: WebToken::Inline(token),
+                token,
                 sts,
             }),
             roles: Vec::new(),
@@ -189,8 +204,9 @@ impl Facts {
         };
         let set = set.as_ref().map_err(Error::clone)?;
         let free = set.is_none();
-        let fips = free && (registry.fips() || self.fips);
-        let dual_stack = free && (registry.dual_stack() || self.dual_stack);
+        let on = |flag: &Result<bool, Error>| flag.as_ref().map_err(Error::clone).copied();
+        let fips = free && (on(&self.fips)? || registry.fips());
+        let dual_stack = free && (on(&self.dual_stack)? || registry.dual_stack());
         let region = registry.region();
         let url = set.clone().unwrap_or_else(|| {
             let service = registry.service();
@@ -222,14 +238,19 @@ fn after_profile(settings: &Settings<'_>) -> Result<Option<Found>, Error> {
     let env = settings.env;
     let file = env.var("AWS_WEB_IDENTITY_TOKEN_FILE");
     if let (Some(file), Some(role_arn)) = (file, env.var("AWS_ROLE_ARN")) {
-        let web = WebIdentity {
+        let setting = || "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
+        let (token, subject) = chain::web_token(Path::new(&file), setting)?;
+        let source = Source::WebIdentity(WebIdentity {
             profile: None,
             role_arn,
             session_name: env.var("AWS_ROLE_SESSION_NAME"),
-            token: WebToken::File(file.into()),
+            token,
             sts: settings.endpoint(Api::Sts, "")?,
-        };
-        return chain::web_identity(web, || "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned()).map(Some);
+        });
+        return Ok(Some(Found {
+            subject: Some(subject),
+            ..source.into()
+        }));
     }
     let source = chain::container(settings).or_else(|| chain::instance_metadata(settings));
     Ok(source.map(Found::from))

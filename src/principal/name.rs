@@ -15,15 +15,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Endpoint, Name, Role, Source};
-use crate::profile::read_bounded;
 use crate::registry::Registry;
-use crate::secret;
 
 /// Of the list, not of the cache file.
 const VERSION: &str = "1";
-
-/// No identity provider issues a token of this size, in bytes.
-const TOKEN_LIMIT: usize = 1 << 20;
 
 /// What stands for the source.
 pub(super) enum Who<'a> {
@@ -55,14 +50,6 @@ impl Subject {
         // As bytes: two paths that are not UTF-8 must not look alike.
         let dir = hex(dir.as_os_str().as_encoded_bytes());
         Self(vec![("login cache", dir)])
-    }
-
-    /// Reads a token file; the error is in the system's words.
-    pub(super) fn of_file(path: &Path) -> Result<Self, String> {
-        let mut token = read_bounded(path, TOKEN_LIMIT).map_err(|e| e.to_string())?;
-        let subject = Self::of(&token);
-        secret::wipe(&mut token);
-        Ok(subject)
     }
 
     /// The claims that AWS looks at; without verification, which is for STS to do. What is not a

@@ -38,9 +38,9 @@ pub(super) struct Settings<'a> {
     pub(super) env: &'a Env,
     config: Option<&'a Config>,
     profile: Option<&'a Section<'a>>,
-    pub(super) fips: bool,
-    pub(super) dual_stack: bool,
-    ignore_endpoints: bool,
+    pub(super) fips: Result<bool, Error>,
+    pub(super) dual_stack: Result<bool, Error>,
+    ignore_endpoints: Result<bool, Error>,
 }
 
 impl<'a> Settings<'a> {
@@ -53,9 +53,9 @@ impl<'a> Settings<'a> {
             env,
             config,
             profile,
-            fips: false,
-            dual_stack: false,
-            ignore_endpoints: false,
+            fips: Ok(false),
+            dual_stack: Ok(false),
+            ignore_endpoints: Ok(false),
         };
         settings.fips = settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
         settings.dual_stack = settings.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
@@ -77,16 +77,27 @@ impl<'a> Settings<'a> {
         variable.or_else(|| self.property(key).map(str::to_owned))
     }
 
-    fn flag(&self, variable: &str, key: &str) -> bool {
-        let value = self.either(variable, key);
-        value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    /// A switch. A word that is neither must not be taken for no: somebody asked for FIPS.
+    fn flag(&self, variable: &str, key: &str) -> Result<bool, Error> {
+        match self.either(variable, key) {
+            None => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) => Err(Error::BadSwitch {
+                setting: match self.env.var(variable) {
+                    Some(_) => variable.to_owned(),
+                    None => key.to_owned(),
+                },
+                value,
+            }),
+        }
     }
 
     /// The endpoint that the user set for a service: the most specific variable, then the other,
     /// then the same two in the profile.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
     pub(super) fn endpoint_override(&self, api: Api) -> Result<Option<String>, Error> {
-        if self.ignore_endpoints {
+        if self.ignore_endpoints.clone()? {
             return Ok(None);
         }
         let (variable, names) = api.names();
@@ -123,8 +134,8 @@ impl<'a> Settings<'a> {
         Ok(Endpoint {
             region: region.to_owned(),
             url,
-            fips: self.fips && free,
-            dual_stack: self.dual_stack && free,
+            fips: self.fips.clone()? && free,
+            dual_stack: self.dual_stack.clone()? && free,
         })
     }
 

@@ -454,7 +454,7 @@ fn fips_and_dual_stack_are_those_of_the_host_or_of_the_user_but_not_of_an_overri
         (host, &[], true, false),
         (HOST, &[fips], true, false),
         (HOST, &[fips, ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE")], true, true),
-        (HOST, &[("AWS_USE_FIPS_ENDPOINT", "yes")], false, false),
+        (HOST, &[("AWS_USE_FIPS_ENDPOINT", "False")], false, false),
         (host, &[("AWS_ENDPOINT_URL", "http://x")], false, false),
     ];
     for (host, vars, fips, dual_stack) in cases {

@@ -194,3 +194,30 @@ fn a_docker_configuration_that_is_broken_is_no_reason_to_fail() {
         assert_eq!(list(&helper), serde_json::json!({}), "{text}");
     }
 }
+
+#[test]
+fn what_was_kept_is_erased_also_while_nothing_is_kept() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    helper.secret(HOST);
+    let helper = helper.env("AWS_ECR_DISABLE_CACHE", "1");
+    erase(&helper, HOST).expect(0, "", "");
+    assert_eq!(helper.files("~/.cache").len(), 0);
+}
+
+#[test]
+fn an_erase_that_may_not_touch_the_files_is_no_success() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    helper.secret(HOST);
+    let cache = helper.path("~/.cache/docker-credential-ecr-login");
+    let mode = |mode| std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(mode));
+    mode(0o770).expect("ours");
+    let output = erase(&helper, HOST);
+    assert_eq!((output.code, output.stderr.as_str()), (Some(1), ""));
+    assert!(
+        output.stdout.contains("can be written by group or others"),
+        "{output:?}"
+    );
+}

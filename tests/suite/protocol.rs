@@ -4,7 +4,7 @@ use crate::support::fake::{Answer, Fake, Script};
 use crate::support::run::{Helper, NOT_FOUND};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
-const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version>\n";
+const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version|kubelet>\n";
 
 #[test]
 fn arguments_are_answered_as_every_helper_answers_them() {

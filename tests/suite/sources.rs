@@ -4,7 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::fake::Fake;
+use crate::support::fake::{Answer, Fake, Script};
 use crate::support::run::{Helper, SECRET_KEY};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -513,4 +513,147 @@ fn endpoints_come_from_the_configuration_file_as_well() {
     helper.secret(HOST);
     helper.secret("public.ecr.aws");
     assert_eq!((fake.count("ecr"), fake.count("ecr_public")), (1, 1));
+}
+
+#[test]
+fn a_switch_that_is_neither_true_nor_false_is_an_error() {
+    let fake = Fake::start();
+    for (variable, value) in [
+        ("AWS_USE_FIPS_ENDPOINT", "yes"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "1"),
+    ] {
+        let helper = Helper::new().keys().env("AWS_REGION", "us-east-1");
+        let output = helper.env(variable, value).get(HOST);
+        assert_eq!(output.code, Some(1));
+        assert!(output.stderr.contains(variable), "{output:?}");
+        assert!(output.stderr.contains(value), "{output:?}");
+    }
+    assert_eq!(fake.calls().len(), 0);
+}
+
+#[test]
+fn the_other_names_that_the_go_sdk_knows_will_do() {
+    let fake = Fake::start();
+    let helper = Helper::new()
+        .asks(&fake)
+        .file(
+            "~/.aws/config",
+            keys_in("profile dev", "AKIAFAKEPROFILE00001"),
+        )
+        .env("AWS_DEFAULT_PROFILE", "dev");
+    helper.secret(HOST);
+    let call = &fake.calls_to("ecr")[0];
+    assert_eq!(call.access_key_id.as_deref(), Some("AKIAFAKEPROFILE00001"));
+    let helper = helper.env("AWS_PROFILE", "nope");
+    assert_eq!(helper.get(HOST).code, Some(1), "AWS_PROFILE comes first");
+
+    let helper = Helper::new()
+        .asks(&fake)
+        .env("AWS_ACCESS_KEY", "AKIAFAKEENVIRONMENT9")
+        .env("AWS_SECRET_KEY", SECRET_KEY);
+    helper.secret(HOST);
+    let call = &fake.calls_to("ecr")[1];
+    assert_eq!(call.access_key_id.as_deref(), Some("AKIAFAKEENVIRONMENT9"));
+}
+
+#[test]
+fn the_sources_are_named_also_where_instance_metadata_was_asked() {
+    let fake = Fake::start();
+    fake.change(|behaviour| behaviour.imds_role = None);
+    let helper = Helper::new().on_instance(&fake);
+    let output = helper
+        .env("AWS_ACCESS_KEY_ID", "AKIAFAKEENVIRONMENT1")
+        .get(HOST);
+    assert_eq!(output.code, Some(1));
+    for words in [
+        "AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY",
+        "profile \"default\"",
+        "instance metadata",
+    ] {
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
+    }
+}
+
+#[test]
+fn one_login_that_has_to_be_renewed_serves_many_registries_at_once() {
+    let fake = Fake::start();
+    let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", -60);
+    let host = |n: usize| {
+        format!(
+            "{:012}.dkr.ecr.us-east-1.amazonaws.com",
+            100_000_000_000 + n
+        )
+    };
+    let running: Vec<_> = (0..12)
+        .map(|n| (n, helper.run_of("get").stdin(host(n)).spawn()))
+        .collect();
+    for (n, run) in running {
+        run.wait().expect_secret(&host(n));
+    }
+    assert_eq!(fake.count("oidc"), 1, "a refresh token is good once");
+}
+
+#[test]
+fn a_login_that_is_still_good_is_not_held_up_by_its_renewal() {
+    let fake = Fake::start();
+    fake.change(|behaviour| behaviour.oidc = Script::always(Answer::HangBeforeHeaders));
+    let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", 200);
+    let output = helper.get(HOST);
+    output.expect_secret(HOST);
+    assert!(
+        output.elapsed < std::time::Duration::from_secs(5),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn the_shell_of_a_credential_process_is_not_looked_for_in_path() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\
+         \"AKIAFAKEPROCESS00001\",\"SecretAccessKey\":\"s\"}'\n",
+    );
+    helper.file("~/sh", "planted").env("PATH", "").secret(HOST);
+}
+
+#[test]
+fn a_credential_process_ends_with_us() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\ncredential_process = sh -c 'echo $$ > ~/pid; sleep 300'\n",
+    );
+    let run = helper.run_of("get").stdin(HOST).spawn();
+    let began = std::time::Instant::now();
+    while !helper.path("~/pid").exists() {
+        assert!(began.elapsed().as_secs() < 20, "it does not start");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let us = rustix::process::Pid::from_child(&run.child);
+    rustix::process::kill_process(us, rustix::process::Signal::TERM).expect("it runs");
+    assert_eq!(run.wait().code, Some(1));
+    let pid = helper.read("~/pid");
+    let status = std::path::Path::new("/proc")
+        .join(pid.trim())
+        .join("status");
+    let state = std::fs::read_to_string(status).unwrap_or_default();
+    assert!(state.is_empty() || state.contains("zombie"), "{state}");
+}
+
+#[test]
+fn a_pipe_serves_as_a_token_file_and_one_that_nobody_writes_does_not_hang() {
+    let fake = Fake::start();
+    let helper = Helper::new().asks(&fake).env("AWS_ROLE_ARN", role("web"));
+    let program = crate::support::run::PROGRAM;
+    let token = jwt("ci", 1);
+    let script = format!(
+        "mkfifo pipe; (sleep 0.1; printf %s {token}) > pipe & \
+         printf {HOST} | AWS_WEB_IDENTITY_TOKEN_FILE=/dev/fd/3 {program} get 3< pipe"
+    );
+    helper.shell(&script).run().expect_secret(HOST);
+    let helper = helper.env("AWS_WEB_IDENTITY_TOKEN_FILE", "pipe");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("is empty"), "{output:?}");
 }
