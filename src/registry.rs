@@ -418,7 +418,7 @@ mod tests {
             dual_stack: bool,
             upper: bool,
             before in prop::sample::select(vec!["", "https://", "http://", "HTTPS://", " "]),
-            after in "(:[0-9]{0,5})?([/?#][ -~]{0,20})?",
+            after in "(:[0-9]{1,5})?([/?#][ -9;-~]{0,20})?",
         ) {
             let fips = if fips { "-fips" } else { "" };
             let partition = &PARTITIONS[which];

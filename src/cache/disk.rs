@@ -435,3 +435,37 @@ pub(super) fn is_still(file: &File, path: &Path) -> bool {
         path.exists()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_another_has_just_made_is_as_good() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("x");
+        assert!(make_directory(&path).is_ok() && path.is_dir());
+        assert!(make_directory(&path).is_ok());
+        let error = make_directory(&path.join("y/z")).expect_err("nothing to make it in");
+        assert!(matches!(
+            error,
+            Error::Io {
+                doing: "create",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn temporary_files_have_names_of_their_own() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let made: Vec<_> = (0..20)
+            .map(|_| create_temp(dir.path(), "login").expect("made").0)
+            .collect();
+        assert!(made.iter().all(|path| path.is_file()));
+        let id = format!(".login.{}.", std::process::id());
+        let name = made[0].file_name().and_then(|name| name.to_str());
+        assert!(name.is_some_and(|name| name.starts_with(&id) && name.ends_with(".tmp")));
+        assert!(create_temp(&dir.path().join("missing"), "login").is_err());
+    }
+}

@@ -19,6 +19,45 @@ pub(super) fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(start + seconds, 0).expect("in range")
 }
 
+#[cfg(unix)]
+#[test]
+fn the_log_names_what_is_not_read_once_and_says_nothing_of_a_miss() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let base = dir.path().join("cache");
+    let name = Name::for_test(1);
+    let lines = RefCell::new(Vec::new());
+    let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
+    let cache = || Cache::open(base.clone(), Log::to(&write));
+    let said = || std::mem::take(&mut *lines.borrow_mut());
+    let other = Name::for_test(2);
+    assert_eq!(cache().get(HOST, &name), None);
+    cache()
+        .store(HOST, &other, &token("pw", 0, 600))
+        .expect("put");
+    assert_eq!(cache().get(HOST, &name), None);
+    assert_eq!(said(), [""; 0]);
+
+    let path = file_of(&cache(), &name, "json");
+    std::os::unix::fs::symlink(file_of(&cache(), &other, "json"), &path).expect("linked");
+    assert_eq!(cache().get(HOST, &name), None);
+    let lines_said = said();
+    assert_eq!(lines_said.len(), 1, "{lines_said:?}");
+    assert!(lines_said[0].contains("cannot open"), "{lines_said:?}");
+
+    fs::set_permissions(&base, fs::Permissions::from_mode(0o777)).expect("ours");
+    let distrusted = cache();
+    for _ in 0..3 {
+        assert_eq!(distrusted.get(HOST, &other), None);
+    }
+    let lines_said = said();
+    assert_eq!(lines_said.len(), 1, "{lines_said:?}");
+    assert!(
+        lines_said[0].contains("can be written by"),
+        "{lines_said:?}"
+    );
+}
+
 #[test]
 fn each_fault_of_the_cache_has_its_hint() {
     let io = Error::Io {
