@@ -191,6 +191,8 @@ pub fn write_line(stdout: &mut dyn Write, value: &impl Serialize) -> io::Result<
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use std::io::Cursor;
 
@@ -285,5 +287,46 @@ mod tests {
             String::from_utf8(out).expect("JSON"),
             "{\"ServerURL\":\"https://Host/v2/\",\"Username\":\"AWS\",\"Secret\":\"a\\\"\\n\u{e9}\"}\n"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_on_stdin_make_it_panic(bytes: Vec<u8>) {
+            if let Ok(stdin) = read(&mut Cursor::new(&bytes)) {
+                prop_assert_eq!(stdin.as_bytes(), &bytes[..]);
+                let _ = credentials(&stdin);
+            }
+        }
+
+        #[test]
+        fn a_server_url_is_one_trimmed_line_of_what_was_sent(stdin: String) {
+            match server_url(&stdin) {
+                Ok(url) => {
+                    prop_assert!(!url.is_empty() && url.trim() == url);
+                    prop_assert!(!url.chars().any(char::is_control));
+                    let joined: String = stdin.lines().collect();
+                    prop_assert_eq!(url, joined.trim());
+                }
+                Err(Error::NoServerUrl) => prop_assert!(stdin.trim().is_empty()),
+                Err(Error::ControlCharacter) => {
+                    prop_assert!(stdin.chars().any(char::is_control));
+                }
+                Err(error) => prop_assert!(false, "{}", error),
+            }
+        }
+
+        #[test]
+        fn what_store_reads_is_what_get_writes(
+            server_url in "[!-~]{1,40}", username in "\\PC+", password: String,
+        ) {
+            let login = Login { username: username.clone(), password: Secret::from(&*password) };
+            let mut line = Vec::new();
+            write_login(&mut line, &server_url, &login).expect("a vector takes all");
+            let text = String::from_utf8(line).expect("JSON");
+            prop_assert_eq!(text.matches('\n').count(), 1);
+            let read = credentials(&text).expect("our own words");
+            prop_assert_eq!(read.server_url, server_url);
+            prop_assert_eq!(read.login, login);
+        }
     }
 }

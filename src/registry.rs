@@ -283,6 +283,8 @@ fn host_of(url: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// host, then partition, region, FIPS, dual-stack and the API that it leads to.
@@ -397,5 +399,48 @@ mod tests {
         assert_eq!(of("arn:aws-cn:iam::123456789012:role/r"), Some("aws-cn"));
         assert_eq!(of("arn:aws-moon:iam::123456789012:role/r"), None);
         assert_eq!(of("role"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_registry_or_none(text: String) {
+            if let Some(registry) = Registry::from_server_url(&text) {
+                prop_assert!(text.to_ascii_lowercase().contains(registry.host()));
+            }
+        }
+
+        #[test]
+        fn a_registry_is_found_however_its_url_is_written(
+            account in "[0-9]{12}",
+            region in "[a-z]{2}(-[a-z0-9]{1,9}){1,3}",
+            which in 0..PARTITIONS.len(),
+            fips: bool,
+            dual_stack: bool,
+            upper: bool,
+            before in prop::sample::select(vec!["", "https://", "http://", "HTTPS://", " "]),
+            after in "(:[0-9]{0,5})?([/?#][ -~]{0,20})?",
+        ) {
+            let fips = if fips { "-fips" } else { "" };
+            let partition = &PARTITIONS[which];
+            let host = match (dual_stack, partition.dual_stack) {
+                (true, Some(suffix)) => format!("{account}.dkr-ecr{fips}.{region}.{suffix}"),
+                _ => format!("{account}.dkr.ecr{fips}.{region}.{}", partition.suffix),
+            };
+            let plain = Registry::from_server_url(&host).expect("well formed");
+            prop_assert_eq!(plain.host(), host.as_str());
+            prop_assert_eq!(plain.region(), region.as_str());
+            prop_assert_eq!(plain.account_id(), Some(account.as_str()));
+            prop_assert_eq!(plain.fips(), !fips.is_empty());
+            // A name under one suffix is never taken for one under another.
+            let ours = |p: &Partition| [Some(p.suffix), p.dual_stack].into_iter().flatten().any(|s| host.ends_with(s));
+            prop_assert!(ours(plain.partition()));
+            let written = if upper { host.to_uppercase() } else { host.clone() };
+            let url = format!("{before}{written}{after}");
+            prop_assert_eq!(Registry::from_server_url(&url), Some(plain));
+            let other = format!("{before}{written}.evil.example{after}");
+            prop_assert_eq!(Registry::from_server_url(&other), None);
+            let other = format!("{before}{written}@evil.example{after}");
+            prop_assert_eq!(Registry::from_server_url(&other), None);
+        }
     }
 }

@@ -297,7 +297,7 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let cache = cache(dir.path());
-                    for _ in 0..50 {
+                    for _ in 0..150 {
                         let wait = Wait::AtMost(Duration::from_secs(60));
                         let Outcome::Acquired(_guard) = cache.lock(HOST, &name, wait, nothing)
                         else {
@@ -311,7 +311,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!(turns.load(Ordering::SeqCst), 400);
+        assert_eq!(turns.load(Ordering::SeqCst), 1200);
     }
 
     #[test]

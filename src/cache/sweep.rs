@@ -252,6 +252,35 @@ mod tests {
     }
 
     #[test]
+    fn the_log_says_how_many_files_went() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lines = std::cell::RefCell::new(Vec::new());
+        let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
+        let cache = Cache::open(dir.path().join("cache"), crate::log::Log::to(&write));
+        let (a, b) = (Name::for_test(1), Name::for_test(2));
+        let other = "public.ecr.aws";
+        for host in [HOST, other] {
+            cache.store(host, &a, &token("short", 0, 600)).expect("put");
+            cache.store(host, &b, &token("long", 0, 7200)).expect("put");
+        }
+        let temp = |n: usize| {
+            file_of(&cache, &a, "x").with_file_name(disk::temp_name(&format!("{n:064x}")))
+        };
+        let temps: Vec<_> = (0..TEMPS + 3).map(temp).collect();
+        for temp in &temps {
+            fs::write(temp, "").expect("written");
+        }
+        cache.sweep(at(0));
+        cache.sweep(at(601));
+        cache.sweep(at(601));
+        let said = lines.borrow().join("\n");
+        let one = |n: usize| format!("cache: {n} files of no more use removed");
+        // Too many temporary files; then what has expired, and by then the other ones are too old.
+        assert_eq!(said, [one(3), one(2 + TEMPS)].join("\n"));
+        assert!(temps.iter().all(|temp| !temp.exists()));
+    }
+
+    #[test]
     fn an_entry_that_is_valid_stays_whatever_its_files_time_says() {
         let (_dir, cache) = cache();
         let name = Name::for_test(1);

@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
 use super::*;
 
@@ -11,9 +12,37 @@ pub(super) fn cache() -> (tempfile::TempDir, Cache<'static>) {
     (dir, cache)
 }
 
-/// A time near now, since files get the real one: seconds after the start of 2027.
+/// Seconds after the first call, since files get the real time.
 pub(super) fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_798_761_600 + seconds, 0).expect("in range")
+    static START: OnceLock<i64> = OnceLock::new();
+    let start = START.get_or_init(|| Utc::now().timestamp());
+    DateTime::from_timestamp(start + seconds, 0).expect("in range")
+}
+
+#[test]
+fn each_fault_of_the_cache_has_its_hint() {
+    let io = Error::Io {
+        doing: "write",
+        path: "/x".into(),
+        source: ErrorKind::PermissionDenied.into(),
+    };
+    let untrusted = Error::Untrusted {
+        path: "/x".into(),
+        why: "is a link",
+    };
+    assert!(io.hint().contains("that can be written"));
+    assert!(untrusted.hint().contains("only you can write"));
+    assert!(Error::NoHost.hint().contains("host name"));
+}
+
+#[test]
+fn only_what_is_missing_is_not_there() {
+    let there = |path: &str| Trust::current().directory(Path::new(path), Links::Refused);
+    assert!(matches!(there("/no/such/directory"), Ok(false)));
+    // Below a file there is nothing either, but that is worth a word.
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let below = file.path().join("x");
+    assert!(there(below.to_str().expect("UTF-8")).is_err() || cfg!(windows));
 }
 
 pub(super) fn token(password: &str, issued: i64, expires: i64) -> Token {

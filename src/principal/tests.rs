@@ -185,11 +185,15 @@ fn what_is_wrong_is_said_with_profile_and_key() {
         ("[default]\nsso_start_url = u\nsso_region = r", &[], "sso_account_id is missing", "sso_account_id"),
         ("[profile dev]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r", &[dev], "\"dev\" is logged out", "aws sso login --profile dev"),
         ("[default]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r", &[], "logged out", "aws sso login"),
-        ("[profile dev]\nlogin_session = a", &[dev], "logged out", "aws login --profile dev"),
+        ("[profile dev]\nlogin_session = a", &[dev], "logged out of \"aws login\"", "aws login --profile dev"),
         ("[default]\ncredential_process =", &[], "credential_process is missing", "credential_process"),
         ("[default]\nx", &[], ".aws/config, line 2: there is no '='", "correct this line"),
         (&format!("[default]\nendpoint_url = ftp://x\n{STATIC}"), &[], "endpoint_url of profile \"default\" is not a URL", "unset"),
         ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "x")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http:///x")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://a b")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
+        ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://a\u{1}")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
     ];
     for (config, vars, cause, hint) in cases {
         let error = Home::new(config).plan(vars).expect_err(config);
@@ -588,6 +592,110 @@ fn only_the_uri_of_one_task_names_its_role() {
         let vars = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", uri)];
         let plan = Home::new("").plan(&vars).expect(uri);
         assert_eq!(plan.identity != Identity::Ambient, pinned, "{uri}");
+    }
+}
+
+#[test]
+fn the_default_profile_needs_no_naming() {
+    for (config, hint) in [
+        ("[default]\nlogin_session = a", "aws login"),
+        (
+            "[default]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r",
+            "aws sso login",
+        ),
+    ] {
+        let error = Home::new(config).plan(&[]).expect_err("logged out");
+        assert_eq!(error.hint(), hint);
+    }
+}
+
+#[test]
+fn a_region_is_looked_for_along_the_whole_chain() {
+    let config = format!(
+        "[default]\nrole_arn = {ROLE}\nsource_profile = a\n\
+         [profile a]\nrole_arn = {ROLE}\nsource_profile = b\n\
+         [profile b]\nregion = eu-west-2\n{STATIC}"
+    );
+    let plan = Home::new(&config).plan(&[]).expect("plan");
+    assert_eq!(plan.roles[0].sts.region, "eu-west-2");
+}
+
+#[test]
+fn no_attempt_at_all_is_no_setting() {
+    for (text, expected) in [("0", None), ("1", Some(1)), ("-1", None), ("many", None)] {
+        let vars = [KEYS[0], KEYS[1], ("AWS_MAX_ATTEMPTS", text)];
+        let network = Home::new("").plan(&vars).expect("plan").network;
+        assert_eq!(network.max_attempts, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_query_is_cut_off_and_its_mark_kept() {
+    for (uri, kept) in [
+        ("http://127.0.0.1/x?key=sentinel", "http://127.0.0.1/x?"),
+        ("http://127.0.0.1/x#sentinel", "http://127.0.0.1/x#"),
+        ("http://127.0.0.1/x", "http://127.0.0.1/x"),
+    ] {
+        let plan = Home::new("").plan(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri)]);
+        match plan.expect(uri).source {
+            Source::Container { uri } => assert_eq!(uri, kept),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_profile_may_repeat_its_sso_session_but_not_contradict_it() {
+    let config = |url: &str| {
+        format!(
+            "[default]\nsso_session = s\nsso_start_url = {url}\nsso_account_id = 1\nsso_role_name = r\n\
+             [sso-session s]\nsso_region = us-east-1\nsso_start_url = https://x\n"
+        )
+    };
+    for (url, taken) in [("https://x", true), ("https://y", false)] {
+        let home = Home::new(&config(url));
+        let login = hex(&Sha1::digest("s"));
+        home.write(&format!(".aws/sso/cache/{login}.json"), "{}");
+        match home.plan(&[]) {
+            Ok(plan) => assert!(taken && matches!(plan.source, Source::Sso(_))),
+            Err(error) => {
+                assert!(!taken, "{error}");
+                assert!(error.to_string().contains("sso_start_url"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_login_is_named_by_the_directory_that_it_is_kept_in() {
+    let arn = "arn:aws:iam::123456789012:user/u";
+    let home = Home::new(&format!("[default]\nlogin_session = {arn}\n"));
+    let file = format!("{}.json", hex(&Sha256::digest(arn)));
+    let names = ["one", "two"].map(|dir| {
+        home.write(&format!("{dir}/{file}"), "{}");
+        let dir = home.0.join(dir);
+        let dir = ("AWS_LOGIN_CACHE_DIRECTORY", dir.to_str().expect("UTF-8"));
+        pinned(&home.plan(&[dir]).expect("logged in"))
+    });
+    assert_ne!(names[0], names[1]);
+}
+
+#[test]
+fn sts_has_the_users_fips_and_dual_stack_unless_it_has_an_endpoint() {
+    let config = format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\n{STATIC}");
+    let home = Home::new(&config);
+    let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
+    let dual_stack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
+    let url = ("AWS_ENDPOINT_URL_STS", "http://localhost:1");
+    let cases: [(Vars<'_>, (bool, bool)); 4] = [
+        (&[], (false, false)),
+        (&[fips], (true, false)),
+        (&[dual_stack], (false, true)),
+        (&[fips, dual_stack, url], (false, false)),
+    ];
+    for (vars, expected) in cases {
+        let sts = &home.plan(vars).expect("plan").roles[0].sts;
+        assert_eq!((sts.fips, sts.dual_stack), expected, "{vars:?}");
     }
 }
 

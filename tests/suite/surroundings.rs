@@ -254,6 +254,8 @@ fn an_odd_process_environment_is_no_reason_to_fail() {
     let first = helper.secret(HOST);
     let big = "x".repeat(100 * 1024);
     let helper = (0..10).fold(helper, |h, n| h.env(&format!("BIG{n}"), &big));
+    let helper = helper.env("PATH", "");
+    assert_eq!(helper.secret(HOST), first);
     let helper = helper.unset("PATH");
     assert_eq!(helper.secret(HOST), first);
     use std::os::unix::ffi::OsStrExt;

@@ -3,8 +3,8 @@
 #![no_main]
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,7 +25,10 @@ fn name() -> Name {
         ("AWS_SECRET_ACCESS_KEY", "s"),
     ]);
     let registry = Registry::from_server_url(HOST).expect("ECR's");
-    match Facts::load(&env, Log::off()).plan(&registry).map(|plan| plan.identity) {
+    match Facts::load(&env, Log::off())
+        .plan(&registry)
+        .map(|plan| plan.identity)
+    {
         Ok(Identity::Pinned(name)) => name,
         other => panic!("{other:?}"),
     }
@@ -35,7 +38,8 @@ fn write(path: &Path, bytes: &[u8]) {
     let _ = fs::remove_file(path);
     let mut options = fs::OpenOptions::new();
     let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes)).expect("in memory");
+    file.and_then(|mut file| file.write_all(bytes))
+        .expect("in memory");
 }
 
 thread_local! {
@@ -70,16 +74,28 @@ fuzz_target!(|bytes: &[u8]| {
             let _ = (token.is_fresh(now), token.is_usable(now));
         }
         let _ = cache.failure(HOST, name).map(|failure| now - failure.at);
-        assert!(cache.kept_login(HOST, now).is_none_or(|token| token.is_usable(now)));
-        let _ = (cache.held(now), cache.holds_password(HOST, &Secret::from("x")));
+        assert!(
+            cache
+                .kept_login(HOST, now)
+                .is_none_or(|token| token.is_usable(now))
+        );
+        let _ = (
+            cache.held(now),
+            cache.holds_password(HOST, &Secret::from("x")),
+        );
         if bytes.len() % 16 == 0 {
             let token = Token {
-                login: Login { username: "AWS".to_owned(), password: Secret::from("pw") },
+                login: Login {
+                    username: "AWS".to_owned(),
+                    password: Secret::from("pw"),
+                },
                 issued_at: DateTime::from_timestamp_millis(now.timestamp_millis()).expect("now"),
                 expires_at: DateTime::from_timestamp_millis(now.timestamp_millis()).expect("now")
                     + TimeDelta::hours(12),
             };
-            cache.put(HOST, name, &token, false, now).expect("in memory");
+            cache
+                .put(HOST, name, &token, false, now)
+                .expect("in memory");
             assert_eq!(cache.get(HOST, name), Some(token));
             assert_eq!(cache.failure(HOST, name), None);
         }

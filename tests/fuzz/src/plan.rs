@@ -41,10 +41,7 @@ fuzz_target!(|bytes: &[u8]| {
         let variables = variables
             .filter(|(name, _)| name.starts_with("AWS_") && !name.contains("FILE"))
             .map(|(name, value)| (name.to_owned(), value.to_owned().into()));
-        let env = Env::of(variables.chain([(
-            "HOME".to_owned(),
-            home.as_os_str().to_owned(),
-        )]));
+        let env = Env::of(variables.chain([("HOME".to_owned(), home.as_os_str().to_owned())]));
         let lines = RefCell::new(String::new());
         let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
         let facts = Facts::load(&env, Log::to(&write));

@@ -24,5 +24,8 @@ fuzz_target!(|text: &str| {
     );
     let suffixes = || PARTITIONS.iter().flat_map(|p| [p.suffix, p.dual_stack_api]);
     assert!(suffixes().any(|suffix| api.ends_with(suffix)), "{api}");
-    assert_eq!(registry.account_id().is_some(), registry.service() == Service::Ecr);
+    assert_eq!(
+        registry.account_id().is_some(),
+        registry.service() == Service::Ecr
+    );
 });

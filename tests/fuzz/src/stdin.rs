@@ -49,7 +49,10 @@ fuzz_target!(|bytes: &[u8]| {
         if failed {
             assert!(!stdout.contains(PASSWORD));
         } else if verb == "get" || verb == "kubelet" {
-            assert!(stdout.starts_with('{') && stdout.ends_with("}\n"), "{stdout}");
+            assert!(
+                stdout.starts_with('{') && stdout.ends_with("}\n"),
+                "{stdout}"
+            );
             assert_eq!(stdout.lines().count(), 1);
         }
     });
