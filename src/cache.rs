@@ -399,6 +399,21 @@ fn is_plain_host(host: &str) -> bool {
 }
 
 /// The names of the files in a directory; those that are not UTF-8 are not ours.
+#[cfg(unix)]
+fn files(dir: &Path) -> io::Result<Vec<String>> {
+    use rustix::fs::{Dir, Mode, OFlags};
+    // musl's own maps and unmaps memory for each directory.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let entries = Dir::new(rustix::fs::open(dir, flags, Mode::empty())?)?;
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned))
+        .filter(|name| name != "." && name != "..")
+        .collect())
+}
+
+/// The names of the files in a directory; those that are not UTF-8 are not ours.
+#[cfg(not(unix))]
 fn files(dir: &Path) -> io::Result<Vec<String>> {
     let entries = fs::read_dir(dir)?;
     Ok(entries
