@@ -108,7 +108,22 @@ fn parse() -> Result<Option<Options>> {
 fn built(target: &Path) -> Result<Vec<(String, PathBuf)>> {
     const NAME: &str = env!("CARGO_PKG_NAME");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let mut build = Command::new(cargo);
+    // What cargo tells this program about itself would make build scripts run again.
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let ours = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+            "CARGO_PRIMARY_",
+        ];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) {
+            build.env_remove(&*name);
+        }
+    }
+    let status = build
         .args(["build", "--release", "--locked", "--bin", NAME])
         .arg("--target-dir")
         .arg(target)

@@ -183,7 +183,7 @@ impl<'a> Bench<'a> {
         let nobody = Home::make(&self.surroundings.scratch, "nobody", Source::Environment)?;
         for (title, path) in [
             ("/bin/true", Some(Path::new(TRUE))),
-            ("an empty static program", self.empty.as_deref()),
+            ("an empty Rust program, static glibc", self.empty.as_deref()),
         ] {
             if let Some(path) = path {
                 let mut case = self.case(title, ("", path), "", &nobody);
