@@ -171,8 +171,12 @@ impl<'a> Cache<'a> {
         // What is not used for want of trust may be used again one day: that is no success.
         match self.may_read(&dir) {
             Ok(true) if is_plain_host(host) => {}
-            Err(error @ Error::Untrusted { .. }) => return Err(error),
-            // Where nothing can be looked at, nothing was kept.
+            Err(Error::Untrusted { path, why })
+                if fs::symlink_metadata(&path).is_ok_and(|meta| self.trust.is_ours(&meta)) =>
+            {
+                return Err(Error::Untrusted { path, why });
+            }
+            // Nothing was kept where nothing can be looked at, or in what is another user's.
             _ => return Ok(0),
         }
         let mut erased = 0;

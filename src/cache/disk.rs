@@ -72,7 +72,7 @@ impl Trust {
         meta.uid() == self.euid || meta.uid() == 0
     }
 
-    fn is_ours(self, meta: &Metadata) -> bool {
+    pub(super) fn is_ours(self, meta: &Metadata) -> bool {
         use std::os::unix::fs::MetadataExt;
         meta.uid() == self.euid
     }
@@ -92,7 +92,7 @@ impl Trust {
         true
     }
 
-    fn is_ours(self, _: &Metadata) -> bool {
+    pub(super) fn is_ours(self, _: &Metadata) -> bool {
         true
     }
 }
