@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::{Io, refuse};
+use super::{Io, explain, refuse};
 use crate::cache::Cache;
 use crate::env::Env;
 use crate::protocol;
@@ -21,7 +21,10 @@ pub(super) fn run(io: &mut Io<'_>, env: &Env, cache: Option<&Cache<'_>>) -> io::
         (Some(registry), Some(cache)) if !settings::ignore_creds_storage(env) => {
             match cache.erase(registry.host()) {
                 Ok(_) => Ok(ExitCode::SUCCESS),
-                Err(error) => refuse(io, format_args!("{error}")),
+                Err(error) => {
+                    explain(io, &error, error.hint());
+                    refuse(io, format_args!("{error}"))
+                }
             }
         }
         _ => Ok(ExitCode::SUCCESS),

@@ -56,6 +56,8 @@ pub enum Error {
         action: String,
         /// Whether this is about ECR Public.
         public: bool,
+        /// Which policy forbids it, where AWS says that one does.
+        forbidden: Option<String>,
     },
     /// AWS does not know the access key.
     UnknownKeys {
@@ -184,13 +186,22 @@ impl fmt::Display for Error {
                 "the \"aws login\" session for profile {profile:?} has expired"
             ),
             Self::Denied {
-                principal, action, ..
-            } => match principal {
-                Some(principal) => {
-                    write!(f, "access denied: {principal} is not allowed {action}")
+                principal,
+                action,
+                forbidden,
+                ..
+            } => {
+                match principal {
+                    Some(principal) => {
+                        write!(f, "access denied: {principal} is not allowed {action}")?;
+                    }
+                    None => write!(f, "access denied: not allowed {action}")?,
                 }
-                None => write!(f, "access denied: not allowed {action}"),
-            },
+                match forbidden {
+                    Some(how) => write!(f, " {how}"),
+                    None => Ok(()),
+                }
+            }
             Self::UnknownKeys { who } => write!(f, "AWS does not know the access key of {who}"),
             Self::Malformed { what } => write!(f, "{what} has characters that cannot be sent"),
             Self::ExpiredKeys { who } => write!(f, "the session token of {who} has expired"),
@@ -277,6 +288,9 @@ impl Error {
                 "make the file writable (mount ~/.aws without read-only), or run aws sso login --profile {profile} where it is"
             ),
             Self::LoginExpired { profile } => format!("aws login --profile {profile}"),
+            Self::Denied {
+                forbidden: Some(_), ..
+            } => "ask whoever manages that policy: nothing else can allow it".to_owned(),
             Self::Denied { action, public, .. } => {
                 if *public {
                     "allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken in the principal's policy".to_owned()
@@ -322,12 +336,13 @@ impl Error {
                 };
                 let (otherwise, endpoint) = match *service {
                     "ECR" => ("use a registry host without it, ", "ECR"),
+                    "ECR Public" if *kind == "dual-stack" => ("use public.ecr.aws, ", "ECR_PUBLIC"),
                     "ECR Public" => ("", "ECR_PUBLIC"),
                     "STS" => ("", "STS"),
                     _ => ("", "SSO or AWS_ENDPOINT_URL_SSO_OIDC"),
                 };
                 format!(
-                    "{otherwise}unset {variables} (or its key in the profile), or set AWS_ENDPOINT_URL_{endpoint}"
+                    "{otherwise}unset {variables} (or its key in the profile) if it is set, or set AWS_ENDPOINT_URL_{endpoint}"
                 )
             }
             Self::Network(failure) => failure.hint(),
@@ -611,7 +626,7 @@ pub(super) fn classify(step: Step<'_>, facts: Facts) -> Error {
                     what: format!("is not accepted: {message}"),
                 };
             }
-            if is(DENIED) || code == "ValidationError" {
+            if is(DENIED) || matches!(code, "ValidationError" | "RegionDisabledException") {
                 return Error::RoleRefused {
                     role_arn: role_arn.to_owned(),
                     by: "the web identity token".to_owned(),
@@ -684,6 +699,9 @@ fn denied(registry: &Registry, message: &str) -> Error {
     Error::Denied {
         principal: after("User: ").filter(|arn| arn.starts_with("arn:")),
         action: after("to perform: ").unwrap_or_else(|| default.to_owned()),
+        forbidden: message
+            .split_once("with an explicit deny")
+            .map(|(_, rest)| format!("with an explicit deny{rest}")),
         public,
     }
 }

@@ -193,10 +193,15 @@ impl Asking<'_> {
         let Some(token) = given.or(cached) else {
             return Err(match self.client.outcome() {
                 None => expired(),
-                Some(Outcome::Replied { status, .. }) if status < 300 => Error::LoginUnsaved {
-                    profile: sso.profile.clone(),
-                    path: sso.login_file.clone(),
-                },
+                // A renewal that could not be kept, or a reply that is none.
+                Some(Outcome::Replied { status, .. })
+                    if status < 300 && !is_writable(&sso.login_file) =>
+                {
+                    Error::LoginUnsaved {
+                        profile: sso.profile.clone(),
+                        path: sso.login_file.clone(),
+                    }
+                }
                 Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
                 outcome => {
                     let facts = Facts {
@@ -453,6 +458,10 @@ fn session_name(set: Option<&str>) -> String {
             format!("{}-{millis}", env!("CARGO_PKG_NAME"))
         }
     }
+}
+
+fn is_writable(path: &Path) -> bool {
+    std::fs::OpenOptions::new().write(true).open(path).is_ok()
 }
 
 /// The access token in the file of an SSO login, unless it has expired.

@@ -711,6 +711,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
         (token, "RequestTimeTooSkewed", "", replied(400), "this machine's clock and that of AWS are too far apart", false),
         (token, "SignatureDoesNotMatch", "x", replied(403), "AWS does not accept the signature made by K", false),
         (token, "AccessDeniedException", "no", replied(400), "access denied: not allowed ecr:GetAuthorizationToken", true),
+        (token, "AccessDeniedException", "User: arn:aws:iam::1:user/u is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy", replied(400), "access denied: arn:aws:iam::1:user/u is not allowed ecr:GetAuthorizationToken with an explicit deny in a service control policy", true),
         (from_public, "AccessDeniedException", "no", replied(400), "access denied: not allowed ecr-public:GetAuthorizationToken", true),
         (token, "Throttling", "", replied(400), "ECR is throttling requests", true),
         (from_public, "", "", replied(502), "ECR Public failed with HTTP status 502", true),

@@ -237,7 +237,7 @@ impl Error {
     pub fn hint(&self) -> String {
         match self {
             Self::NoCredentials { .. } => "set AWS_PROFILE or AWS_ACCESS_KEY_ID and \
-                 AWS_SECRET_ACCESS_KEY, or run aws configure"
+                 AWS_SECRET_ACCESS_KEY, run aws configure, or give this machine a role"
                 .into(),
             Self::File(profile::Error::Unreadable { .. }) => {
                 "make the file readable for this user, or name another one with AWS_CONFIG_FILE \

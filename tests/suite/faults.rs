@@ -130,7 +130,7 @@ impl Who {
         match self {
             Oidc => &["the SSO session for profile \"default\" has expired"],
             Metadata => &[
-                "no AWS credentials found: ",
+                "no AWS credentials found",
                 "unexpected reply from instance metadata",
             ],
             _ => &[],

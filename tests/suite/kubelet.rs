@@ -89,6 +89,26 @@ fn images_of_every_kind_of_host_are_answered() {
 }
 
 #[test]
+fn every_host_that_leads_to_an_api_is_answered() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let table = include_str!("../support/api_hosts.txt");
+    let rows = table
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut hosts: Vec<_> = rows
+        .filter_map(|row| row.split_whitespace().next())
+        .collect();
+    hosts.dedup();
+    assert!(hosts.len() > 20, "{hosts:?}");
+    for host in hosts {
+        let output = ask(&helper, &request(&format!("{host}/team/app:1")));
+        assert_eq!(output.stderr, "");
+        answer(&output, host);
+    }
+}
+
+#[test]
 fn the_name_of_the_other_program_and_any_arguments_will_do() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);

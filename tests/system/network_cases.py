@@ -563,7 +563,7 @@ NEXT_DOOR = (
               "AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://metadata.corp.example:8080"},
          calls=tuple(c.replace("169.254.169.254", "metadata.corp.example:8080") for c in IMDS4) + (ECR,)),
     Case("instance metadata without a role", env=ON_INSTANCE, aws={"imds_role": None},
-         calls=IMDS4[:2], fails=("no AWS credentials found: .*no role", "hint: .*role")),
+         calls=IMDS4[:2], fails=("no AWS credentials found; .*no role", "hint: .*role")),
     Case("an ECS task is known by its URI", env={**NO_KEYS, RELATIVE: TASK},
          calls=(ECS_CALL, ECR), again=()),
     Case("an ECS task behind a proxy", env={**NO_KEYS, **ALL_PROXIED, RELATIVE: TASK},
