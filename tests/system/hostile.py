@@ -9,6 +9,7 @@ which the tests in Rust cannot have. What has one user and one disk is tested th
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -312,6 +313,36 @@ def a_config_file_that_cannot_be_read(world):
     check(len(done.stderr.splitlines()) == 2, done.stderr)
 
 
+def an_sso_login_that_cannot_be_written(world):
+    """As in a container with ~/.aws mounted read-only: a login that is still good serves, and one
+    whose renewal cannot be kept is not called expired."""
+    aws = world.home / ".aws"
+    login = aws / "sso" / "cache" / f"{hashlib.sha1(b'corp').hexdigest()}.json"
+    login.parent.mkdir(parents=True)
+    (aws / "config").write_text(
+        "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = R\n"
+        "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://example.com/start\n")
+
+    def ends_in(seconds):
+        at = time.gmtime(time.time() + seconds)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
+
+    def get(seconds):
+        login.write_text(json.dumps({
+            "accessToken": "FAKE-SESSION-TOKEN-SSO", "expiresAt": ends_in(seconds),
+            "clientId": "client", "clientSecret": "FAKE-SESSION-TOKEN-CLIENT",
+            "refreshToken": "FAKE-SESSION-TOKEN-REFRESH", "registrationExpiresAt": ends_in(9999)}))
+        return world.run(
+            AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_ECR_DISABLE_CACHE="1")
+
+    good = get(200)
+    check((good.returncode, good.stderr) == (0, ""), good.stderr)
+    over = get(-60)
+    check((over.returncode, over.stdout) == (1, NOT_FOUND), over.stdout)
+    check(f"was renewed, but {login} cannot be written" in over.stderr, over.stderr)
+    check("\nhint: make the file writable" in over.stderr, over.stderr)
+
+
 def memory_is_closed_to_the_same_user(world):
     """While it asks, no other process of the user's can look into it; and so no core is dumped."""
     script = json.dumps({"ecr": {"then": {"kind": "hang_before_headers"}}}).encode()
@@ -348,6 +379,7 @@ CASES = (
     a_file_system_that_cannot_be_written,
     places_that_cannot_be_entered,
     a_config_file_that_cannot_be_read,
+    an_sso_login_that_cannot_be_written,
     memory_is_closed_to_the_same_user,
 )
 
