@@ -746,3 +746,26 @@ fn the_connection_is_set_by_variables_before_the_profile() {
         (Some(2), false)
     );
 }
+
+#[test]
+fn the_token_that_is_sent_is_the_one_that_named_the_principal() {
+    let home = Home::new("");
+    let first = jwt(r#"{"iss":"i","sub":"first"}"#);
+    let path = home.write("token", &first);
+    let vars = [
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", path.to_str().expect("UTF-8")),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/r"),
+    ];
+    let facts = home.facts(&vars);
+    let named = facts.plan(&registry(HOST)).expect("a plan");
+    home.write("token", &jwt(r#"{"iss":"i","sub":"second"}"#));
+    // The file has changed hands while we waited for somebody else.
+    let plan = facts.plan(&registry(HOST)).expect("a plan");
+    assert_eq!(plan.identity, named.identity);
+    let Source::WebIdentity(web) = plan.source else {
+        panic!("{:?}", plan.source);
+    };
+    assert_eq!(web.token.expose(), first);
+    let other = home.plan(&vars).expect("a plan");
+    assert_ne!(other.identity, named.identity);
+}
