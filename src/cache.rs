@@ -23,11 +23,11 @@ use std::time::SystemTime;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::log::Log;
-use crate::principal::Name;
+use crate::principal::CacheKey;
 use crate::secret::Secret;
 use crate::token::{Login, Token};
-use disk::{Links, Trust};
-use entry::{Entry, Kind, LOGIN};
+use disk::{Links, Owner};
+use entry::{CacheFile, Entry, LOGIN};
 
 /// The directory of this layout below the base. A later layout has one of its own.
 const ROOT: &str = "v1";
@@ -99,7 +99,7 @@ impl std::error::Error for Error {
 
 /// Why no token could be had, for those who waited for it. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct NegativeEntry {
     /// When, to the microsecond.
     pub at: DateTime<Utc>,
     /// Whether all who ask now would meet it.
@@ -115,7 +115,7 @@ pub struct Failure {
 pub struct Held {
     /// The registry.
     pub host: String,
-    /// The principal's [`Name`] as text; none for a kept docker login.
+    /// The principal's [`CacheKey`] as text; none for a kept docker login.
     pub name: Option<String>,
     /// Whether the principal was named by its source.
     pub ambient: bool,
@@ -126,7 +126,7 @@ pub struct Held {
 /// The cache directory.
 pub struct Cache<'a> {
     base: PathBuf,
-    trust: Trust,
+    owner: Owner,
     log: Log<'a>,
     distrust_said: Cell<bool>,
 }
@@ -136,14 +136,14 @@ impl<'a> Cache<'a> {
     pub fn open(base: PathBuf, log: Log<'a>) -> Self {
         Self {
             base,
-            trust: Trust::current(),
+            owner: Owner::current(),
             log,
             distrust_said: Cell::new(false),
         }
     }
 
     /// The token of this registry and principal, fresh or not; none if there is no whole one.
-    pub fn get(&self, host: &str, name: &Name) -> Option<Token> {
+    pub fn get(&self, host: &str, name: &CacheKey) -> Option<Token> {
         let dir = self.host_dir_to_read(host)?;
         Some(self.read_entry(&dir, host, name.as_str())?.token)
     }
@@ -153,7 +153,7 @@ impl<'a> Cache<'a> {
     pub fn put(
         &self,
         host: &str,
-        name: &Name,
+        name: &CacheKey,
         token: &Token,
         ambient: bool,
         now: DateTime<Utc>,
@@ -172,7 +172,7 @@ impl<'a> Cache<'a> {
         match self.may_read(&dir) {
             Ok(true) if is_plain_host(host) => {}
             Err(Error::Untrusted { path, why })
-                if fs::symlink_metadata(&path).is_ok_and(|meta| self.trust.is_ours(&meta)) =>
+                if fs::symlink_metadata(&path).is_ok_and(|meta| self.owner.is_ours(&meta)) =>
             {
                 return Err(Error::Untrusted { path, why });
             }
@@ -182,14 +182,17 @@ impl<'a> Cache<'a> {
         let mut erased = 0;
         let mut result = Ok(());
         for file in files(&dir).map_err(disk::io_error("read", &dir))? {
-            let kind = Kind::of(&file);
+            let kind = CacheFile::of(&file);
             // Lock files are their holders'.
-            if !matches!(kind, Kind::Entry(_) | Kind::Failure | Kind::Temp) {
+            if !matches!(
+                kind,
+                CacheFile::Entry(_) | CacheFile::Failure | CacheFile::Temp
+            ) {
                 continue;
             }
             let path = dir.join(file);
             match fs::remove_file(&path) {
-                Ok(()) => erased += usize::from(matches!(kind, Kind::Entry(_))),
+                Ok(()) => erased += usize::from(matches!(kind, CacheFile::Entry(_))),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => result = Err(disk::io_error("remove", &path)(error)),
             }
@@ -252,15 +255,20 @@ impl<'a> Cache<'a> {
     }
 
     /// Notes why no token could be had. The token itself, if there is one, stays.
-    pub fn record_failure(&self, host: &str, name: &Name, failure: &Failure) -> Result<(), Error> {
+    pub fn record_failure(
+        &self,
+        host: &str,
+        name: &CacheKey,
+        failure: &NegativeEntry,
+    ) -> Result<(), Error> {
         let file = format!("{}.failure", name.as_str());
         let bytes = entry::format_failure(host, name.as_str(), failure)
             .map_err(|error| disk::io_error("write", Path::new(&file))(error.into()))?;
-        self.in_host_dir(host, |dir| self.trust.write(dir, &file, &bytes, None))
+        self.in_host_dir(host, |dir| self.owner.write(dir, &file, &bytes, None))
     }
 
     /// The last failure since the last token.
-    pub fn failure(&self, host: &str, name: &Name) -> Option<Failure> {
+    pub fn failure(&self, host: &str, name: &CacheKey) -> Option<NegativeEntry> {
         let dir = self.host_dir_to_read(host)?;
         let path = dir.join(format!("{}.failure", name.as_str()));
         let bytes = self.read_file(&path)?;
@@ -268,7 +276,7 @@ impl<'a> Cache<'a> {
     }
 
     /// Forgets a failure.
-    pub fn clear_failure(&self, host: &str, name: &Name) {
+    pub fn clear_failure(&self, host: &str, name: &CacheKey) {
         if let Some(dir) = self.host_dir_to_read(host) {
             let _ = fs::remove_file(dir.join(format!("{}.failure", name.as_str())));
         }
@@ -293,7 +301,7 @@ impl<'a> Cache<'a> {
         let modified = token.expires_at.min(latest).max(DateTime::UNIX_EPOCH);
         self.in_host_dir(host, |dir| {
             let modified = Some(SystemTime::from(modified));
-            self.trust.write(dir, &file, &bytes, modified)
+            self.owner.write(dir, &file, &bytes, modified)
         })
     }
 
@@ -310,8 +318,8 @@ impl<'a> Cache<'a> {
 
     fn entries(&self, dir: &Path, host: &str) -> impl Iterator<Item = (String, Entry)> {
         let stems = files(dir).unwrap_or_default().into_iter();
-        stems.filter_map(move |file| match Kind::of(&file) {
-            Kind::Entry(stem) => {
+        stems.filter_map(move |file| match CacheFile::of(&file) {
+            CacheFile::Entry(stem) => {
                 let entry = self.read_entry(dir, host, &stem)?;
                 Some((stem, entry))
             }
@@ -320,7 +328,7 @@ impl<'a> Cache<'a> {
     }
 
     fn read_file(&self, path: &Path) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-        self.trust
+        self.owner
             .read(path)
             .map_err(|error| self.log.debug(format_args!("cache: {error}")))
             .ok()?
@@ -344,9 +352,9 @@ impl<'a> Cache<'a> {
     /// Whether a directory of ours and those above it are there, and to be trusted.
     fn may_read(&self, dir: &Path) -> Result<bool, Error> {
         let root = self.base.join(ROOT);
-        Ok(self.trust.directory(&self.base, Links::OfOurs)?
-            && self.trust.directory(&root, Links::Refused)?
-            && (dir == root || self.trust.directory(dir, Links::Refused)?))
+        Ok(self.owner.directory(&self.base, Links::OfOurs)?
+            && self.owner.directory(&root, Links::Refused)?
+            && (dir == root || self.owner.directory(dir, Links::Refused)?))
     }
 
     fn is_there(&self, dir: &Path) -> bool {
@@ -371,10 +379,10 @@ impl<'a> Cache<'a> {
         let mut tries = 0;
         loop {
             let done = self
-                .trust
+                .owner
                 .make_base(&self.base)
-                .and_then(|()| self.trust.make_inner(&root))
-                .and_then(|()| self.trust.make_inner(&dir))
+                .and_then(|()| self.owner.make_inner(&root))
+                .and_then(|()| self.owner.make_inner(&dir))
                 .and_then(|()| act(&dir));
             match done {
                 Err(Error::Io { source, .. })

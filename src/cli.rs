@@ -35,6 +35,7 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 const KUBELET_NAME: &str = "ecr-credential-provider";
 
 /// Runs the program: the real environment, the real streams, the real AWS.
+#[must_use]
 pub fn main() -> ExitCode {
     forbid_core_dumps();
     let env = Env::process();

@@ -28,9 +28,9 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 
 pub use self::error::Error;
-use self::error::{Facts, Step, classify, past_deadline, redacted};
+use self::error::{FailureContext, Step, classify, past_deadline, redacted};
 use self::http::{Client, Failure};
-use self::trust::Trust;
+use self::trust::TrustStore;
 use crate::env::Env;
 use crate::log::Log;
 use crate::principal::{Endpoint, Network, Plan, Source};
@@ -46,7 +46,7 @@ const MAX_ATTEMPTS: u32 = 3;
 const BACKOFF: Duration = Duration::from_millis(300);
 
 /// How often the debug log is told what goes on.
-const TELL: Duration = Duration::from_millis(200);
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// To connect; what the AWS SDKs wait.
 const CONNECT: Duration = Duration::from_millis(3100);
@@ -148,7 +148,7 @@ impl<'a> Aws<'a> {
         &mut self,
         plan: &Plan,
         deadline: Instant,
-        ask: impl AsyncFnOnce(&mut Asking<'_>) -> Result<T, Error>,
+        ask: impl AsyncFnOnce(&mut AwsSession<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let start = Instant::now();
         let runtime = match &mut self.runtime {
@@ -168,14 +168,14 @@ impl<'a> Aws<'a> {
         let client = match &self.client {
             Some((network, client)) if *network == plan.network => client.clone(),
             _ => {
-                let trust = Trust::of(self.env, plan.network.ca_bundle.as_ref());
+                let trust = TrustStore::of(self.env, plan.network.ca_bundle.as_ref());
                 let client = Client::new(Proxies::from_env(self.env), trust, self.log.is_on());
                 self.client = Some((plan.network.clone(), client.clone()));
                 client
             }
         };
         client.begin_step();
-        let mut asking = Asking {
+        let mut asking = AwsSession {
             env: self.env,
             log: self.log,
             client: client.clone(),
@@ -195,7 +195,7 @@ impl<'a> Aws<'a> {
                 tokio::select! {
                     result = &mut asked => break result,
                     // Whoever waits wants to see what for.
-                    () = tokio::time::sleep(TELL), if self.log.is_on() => told(&client),
+                    () = tokio::time::sleep(PROGRESS_INTERVAL), if self.log.is_on() => told(&client),
                 }
             };
             told(&client);
@@ -205,7 +205,7 @@ impl<'a> Aws<'a> {
 }
 
 /// One question and what it needs.
-struct Asking<'a> {
+struct AwsSession<'a> {
     env: &'a Env,
     log: Log<'a>,
     client: Client,
@@ -215,7 +215,7 @@ struct Asking<'a> {
     secrets: Vec<Secret>,
 }
 
-impl Asking<'_> {
+impl AwsSession<'_> {
     async fn issue(
         &mut self,
         held: Option<Credentials>,
@@ -299,8 +299,8 @@ impl Asking<'_> {
         who: &str,
     ) -> Result<Issued, Error> {
         self.client.begin_step();
-        self.reachable(api)?;
-        self.sendable(credentials, who)?;
+        Self::reachable(api)?;
+        Self::sendable(credentials, who)?;
         let config = self.sdk_config(api, Some(credentials.clone()));
         let step = Step::Token { registry, who };
         let (token, expires_at, proxy_endpoint) = match registry.service() {
@@ -352,7 +352,7 @@ impl Asking<'_> {
     }
 
     /// Region and URL are such that a request can be made: over some others the SDK panics.
-    fn reachable(&self, endpoint: &Endpoint) -> Result<(), Error> {
+    fn reachable(endpoint: &Endpoint) -> Result<(), Error> {
         let region = &endpoint.region;
         if region.is_empty() || !region.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(Error::Malformed {
@@ -365,8 +365,8 @@ impl Asking<'_> {
         }
     }
 
-    /// Keys stand in headers; over some that cannot, the SDK panics.
-    fn sendable(&self, credentials: &Credentials, who: &str) -> Result<(), Error> {
+    /// AccessKeys stand in headers; over some that cannot, the SDK panics.
+    fn sendable(credentials: &Credentials, who: &str) -> Result<(), Error> {
         let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
         let malformed = |what: String| Err(Error::Malformed { what });
         if !plain(credentials.access_key_id()) {
@@ -489,12 +489,16 @@ fn describe(source: &Source, credentials: &Credentials) -> String {
 }
 
 /// What the SDK's error and the connection know.
-fn facts<E>(error: &SdkError<E, HttpResponse>, client: &Client, secrets: &[Secret]) -> Facts
+fn facts<E>(
+    error: &SdkError<E, HttpResponse>,
+    client: &Client,
+    secrets: &[Secret],
+) -> FailureContext
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
     let metadata = ProvideErrorMetadata::meta(error);
-    Facts {
+    FailureContext {
         code: metadata.code().map(str::to_owned),
         message: metadata.message().map(|text| redacted(text, secrets)),
         request_id: error.request_id().map(str::to_owned),

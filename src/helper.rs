@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::cache::lock::{Outcome, Wait};
-use crate::cache::{Cache, Failure};
+use crate::cache::lock::{LockOutcome, Wait};
+use crate::cache::{Cache, NegativeEntry};
 use crate::ecr::{self, Issued, Issuer};
 use crate::env::Env;
 use crate::log::Log;
-use crate::principal::{self, Facts, Identity, Name, Plan};
+use crate::principal::{self, CacheKey, Identity, Plan, Surroundings};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::settings;
@@ -78,8 +78,8 @@ impl From<ecr::Error> for Error {
     }
 }
 
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
+impl From<NegativeEntry> for Error {
+    fn from(failure: NegativeEntry) -> Self {
         Self::Shared {
             cause: failure.cause,
             hint: failure.hint,
@@ -93,7 +93,7 @@ pub struct Helper<'a, I> {
     pub env: &'a Env,
     /// Where tokens are kept, if anywhere.
     pub cache: Option<&'a Cache<'a>>,
-    /// Who asks AWS.
+    /// KeyMaterial asks AWS.
     pub issuer: I,
     /// What time it is.
     pub clock: fn() -> DateTime<Utc>,
@@ -102,9 +102,9 @@ pub struct Helper<'a, I> {
 }
 
 /// What a waiter finds while the holder of the lock asks AWS.
-enum Seen {
+enum WaitResult {
     Token(Token),
-    Failure(Failure),
+    Failure(NegativeEntry),
     /// The holder got what is of no use to others; queueing up behind it would only take longer.
     NothingToShare,
 }
@@ -140,7 +140,7 @@ impl<I: Issuer> Helper<'_, I> {
         session_name: &str,
     ) -> Result<(Token, bool), Error> {
         let began = Instant::now();
-        let facts = Facts::load(self.env, self.log);
+        let facts = Surroundings::load(self.env, self.log);
         let plan = match web_identity {
             Some((role_arn, token)) => {
                 facts.web_identity_plan(registry, role_arn, session_name.to_owned(), token)?
@@ -154,7 +154,7 @@ impl<I: Issuer> Helper<'_, I> {
 
     fn token(&mut self, registry: &Registry) -> Result<Token, Error> {
         let began = Instant::now();
-        let facts = Facts::load(self.env, self.log);
+        let facts = Surroundings::load(self.env, self.log);
         let plan = facts.plan(registry)?;
         let timeout = settings::timeout(self.env, plan.asks_a_process());
         let deadline = began + timeout;
@@ -176,7 +176,7 @@ impl<I: Issuer> Helper<'_, I> {
                         (error, _) => Error::Aws(error),
                     }
                 })?;
-                plan.ambient_name(registry, &key_id)
+                plan.ambient_key(registry, &key_id)
             }
         };
         let Some(cache) = self.cache else {
@@ -205,13 +205,13 @@ impl<I: Issuer> Helper<'_, I> {
         cache: &Cache,
         plan: &Plan,
         registry: &Registry,
-        name: &Name,
+        name: &CacheKey,
         held: Token,
         deadline: Instant,
     ) -> Token {
         let host = registry.host();
         let now = (self.clock)();
-        let recent = |failure: &Failure| {
+        let recent = |failure: &NegativeEntry| {
             let age = now - failure.at;
             age >= TimeDelta::zero() && age < RENEWAL_PAUSE
         };
@@ -222,9 +222,9 @@ impl<I: Issuer> Helper<'_, I> {
             return held;
         }
         let _guard = match cache.lock(host, name, Wait::No, || None::<()>) {
-            Outcome::Acquired(guard) => Some(guard),
-            Outcome::Unavailable => None,
-            Outcome::Polled(()) | Outcome::TimedOut => {
+            LockOutcome::Acquired(guard) => Some(guard),
+            LockOutcome::Unavailable => None,
+            LockOutcome::Polled(()) | LockOutcome::TimedOut => {
                 self.log
                     .debug(format_args!("somebody else renews: old token served"));
                 return held;
@@ -251,7 +251,7 @@ impl<I: Issuer> Helper<'_, I> {
         cache: &Cache,
         plan: &Plan,
         registry: &Registry,
-        name: &Name,
+        name: &CacheKey,
         deadline: Instant,
         wait: Duration,
     ) -> Result<Token, Error> {
@@ -259,36 +259,36 @@ impl<I: Issuer> Helper<'_, I> {
         let began = (self.clock)();
         let clock = self.clock;
         let look = || match cache.get(host, name) {
-            Some(token) if token.is_usable(clock()) => Some(Seen::Token(token)),
+            Some(token) if token.is_usable(clock()) => Some(WaitResult::Token(token)),
             _ => match cache.failure(host, name)? {
                 failure if failure.at < began => None,
-                failure if failure.shared => Some(Seen::Failure(failure)),
-                _ => Some(Seen::NothingToShare),
+                failure if failure.shared => Some(WaitResult::Failure(failure)),
+                _ => Some(WaitResult::NothingToShare),
             },
         };
         let (guard, seen) = match cache.lock(host, name, Wait::AtMost(wait), look) {
-            Outcome::Acquired(guard) => (Some(guard), look()),
-            Outcome::Polled(seen) => (None, Some(seen)),
-            Outcome::TimedOut => {
+            LockOutcome::Acquired(guard) => (Some(guard), look()),
+            LockOutcome::Polled(seen) => (None, Some(seen)),
+            LockOutcome::TimedOut => {
                 self.log.debug(format_args!(
                     "waited {wait:?} for another process: going on alone"
                 ));
                 (None, None)
             }
-            Outcome::Unavailable => (None, None),
+            LockOutcome::Unavailable => (None, None),
         };
         match seen {
-            Some(Seen::Token(token)) => {
+            Some(WaitResult::Token(token)) => {
                 self.log
                     .debug(format_args!("token of another process served"));
                 return Ok(token);
             }
-            Some(Seen::Failure(failure)) => {
+            Some(WaitResult::Failure(failure)) => {
                 self.log
                     .debug(format_args!("failure of another process shared"));
                 return Err(failure.into());
             }
-            Some(Seen::NothingToShare) | None => {}
+            Some(WaitResult::NothingToShare) | None => {}
         }
         let result = self.ask_and_keep(cache, plan, registry, name, deadline);
         drop(guard);
@@ -301,7 +301,7 @@ impl<I: Issuer> Helper<'_, I> {
         cache: &Cache,
         plan: &Plan,
         registry: &Registry,
-        name: &Name,
+        name: &CacheKey,
         deadline: Instant,
     ) -> Result<Token, ecr::Error> {
         let host = registry.host();
@@ -315,7 +315,7 @@ impl<I: Issuer> Helper<'_, I> {
             Ok((_, Err(reason))) => {
                 self.log
                     .debug(format_args!("token served once, not cached: {reason}"));
-                let failure = Failure {
+                let failure = NegativeEntry {
                     at: now,
                     shared: false,
                     cause: (*reason).to_owned(),
@@ -324,7 +324,7 @@ impl<I: Issuer> Helper<'_, I> {
                 cache.record_failure(host, name, &failure)
             }
             Err(error) => {
-                let failure = Failure {
+                let failure = NegativeEntry {
                     at: now,
                     shared: error.shared(),
                     cause: error.to_string(),

@@ -1,3 +1,5 @@
+//! `docker-credential-ecr-login`: see the library.
+
 use std::process::ExitCode;
 
 // musl's own allocator asks the kernel once for each size of object: a dozen system calls, and page

@@ -7,13 +7,13 @@
 //! can say who it is. The rule: a cached token is served only when local facts prove that the same
 //! principal would be asked again. `ecr.rs` executes the plan and nothing else.
 
+mod aws_settings;
+mod cache_key;
 mod chain;
 #[cfg(test)]
 mod differential;
 mod error;
-mod facts;
-mod name;
-mod settings;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -23,7 +23,7 @@ use crate::registry::Registry;
 use crate::secret::Secret;
 
 pub use error::Error;
-pub use facts::Facts;
+pub use surroundings::Surroundings;
 
 /// One source of AWS credentials, the roles assumed from it, and the endpoint that is asked.
 #[derive(Debug, Clone)]
@@ -55,9 +55,9 @@ impl Plan {
 
     /// The name of the cache entry, once an ambient source has said whose keys it gives. The same
     /// registry has to be passed that the plan was made for.
-    pub fn ambient_name(&self, registry: &Registry, access_key_id: &str) -> Name {
-        let who = name::Who::Key(access_key_id);
-        name::name(registry, &self.api, &self.source, &self.roles, who)
+    pub fn ambient_key(&self, registry: &Registry, access_key_id: &str) -> CacheKey {
+        let who = cache_key::KeyMaterial::Key(access_key_id);
+        cache_key::name(registry, &self.api, &self.source, &self.roles, who)
     }
 }
 
@@ -97,7 +97,7 @@ pub struct CaBundle {
 
 /// Long-term or temporary access keys.
 #[derive(Debug, Clone)]
-pub struct Keys {
+pub struct AccessKeys {
     /// Not a secret; names the principal.
     pub access_key_id: String,
     /// The secret access key.
@@ -110,13 +110,13 @@ pub struct Keys {
 #[derive(Debug, Clone)]
 pub enum Source {
     /// `AWS_ACCESS_KEY_ID` and its fellows.
-    Environment(Keys),
-    /// Keys in a profile.
+    Environment(AccessKeys),
+    /// AccessKeys in a profile.
     Static {
         /// The profile that holds them.
         profile: String,
         /// The keys.
-        keys: Keys,
+        keys: AccessKeys,
     },
     /// `credential_process` of a profile.
     Process {
@@ -230,17 +230,17 @@ pub struct Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
     /// Local facts name it.
-    Pinned(Name),
-    /// The source has to say its key ID: see [`Plan::ambient_name`].
+    Pinned(CacheKey),
+    /// The source has to say its key ID: see [`Plan::ambient_key`].
     Ambient,
 }
 
 /// The name of a cache entry: the SHA-256, in hexadecimal, of everything that decides the
 /// principal and the endpoint. Never of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name(String);
+pub struct CacheKey(String);
 
-impl Name {
+impl CacheKey {
     /// A name of its own for each number.
     #[cfg(test)]
     pub(crate) fn for_test(number: u64) -> Self {

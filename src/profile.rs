@@ -8,13 +8,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::env::Env;
+use crate::fs::read_bounded;
 use crate::secret;
 
 /// What the format counts as white space.
@@ -41,7 +40,7 @@ impl Drop for Text {
 
 /// Which of the two files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum WhichFile {
     Config = 0,
     Credentials = 1,
 }
@@ -56,7 +55,7 @@ enum Topic {
 /// Where a section is; offsets count in bytes of its file.
 #[derive(Debug)]
 struct Header {
-    file: Kind,
+    file: WhichFile,
     topic: Topic,
     /// What stands between the brackets.
     raw: Range<usize>,
@@ -169,8 +168,8 @@ impl Config {
         let credentials = read(paths.credentials.as_deref(), paths.named[1])?;
         Self::parse(config, credentials).map_err(|(kind, line, fault)| {
             let path = match kind {
-                Kind::Config => &paths.config,
-                Kind::Credentials => &paths.credentials,
+                WhichFile::Config => &paths.config,
+                WhichFile::Credentials => &paths.credentials,
             };
             Error::Malformed {
                 path: path.clone().unwrap_or_default(),
@@ -180,10 +179,10 @@ impl Config {
         })
     }
 
-    fn parse(config: Text, credentials: Text) -> Result<Self, (Kind, usize, Fault)> {
+    fn parse(config: Text, credentials: Text) -> Result<Self, (WhichFile, usize, Fault)> {
         let mut sections = Vec::new();
-        scan(&config.0, Kind::Config, &mut sections)?;
-        scan(&credentials.0, Kind::Credentials, &mut sections)?;
+        scan(&config.0, WhichFile::Config, &mut sections)?;
+        scan(&credentials.0, WhichFile::Credentials, &mut sections)?;
         Ok(Self {
             texts: [config, credentials],
             sections,
@@ -334,55 +333,6 @@ fn read(path: Option<&Path>, named: bool) -> Result<Text, Error> {
     }
 }
 
-#[cfg(unix)]
-fn open(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    // musl's own follows each `open` with an `fcntl`.
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let open = || rustix::fs::open(path, flags, Mode::empty());
-    Ok(rustix::io::retry_on_intr(open)?.into())
-}
-
-#[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
-}
-
-/// How long a pipe may be silent, and how often it is looked at.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Reads a file of at most `limit` bytes, without asking for its size first.
-pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut file = open(path)?;
-    // Few files are longer, and what is not written to need not be cleared.
-    let mut bytes = vec![0; (16 << 10).min(limit + 1)];
-    let mut len = 0;
-    let mut waited = Duration::ZERO;
-    loop {
-        match file.read(&mut bytes[len..]) {
-            Ok(0) => break,
-            Ok(n) => len += n,
-            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            // A pipe, such as a shell's <(…): its writer may take a while, but not for ever.
-            Err(e) if e.kind() == ErrorKind::WouldBlock && waited < LONGEST_WAIT => {
-                std::thread::sleep(PAUSE);
-                waited += PAUSE;
-                continue;
-            }
-            Err(e) => return Err(e),
-        }
-        if len > limit {
-            return Err(io::Error::new(ErrorKind::FileTooLarge, "it is too large"));
-        }
-        if len == bytes.len() {
-            bytes.resize((len * 4).min(limit + 1), 0);
-        }
-    }
-    bytes.truncate(len);
-    Ok(bytes)
-}
-
 /// Lines with their offsets, ended as [`str::lines`] ends them; there may be an empty one at the
 /// end. (`split` is four times as fast here as `lines` or `split_inclusive`.)
 fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
@@ -451,7 +401,11 @@ fn value_of(rest: &str) -> &str {
 }
 
 /// Finds the sections of a file and checks every line.
-fn scan(text: &str, file: Kind, sections: &mut Vec<Header>) -> Result<(), (Kind, usize, Fault)> {
+fn scan(
+    text: &str,
+    file: WhichFile,
+    sections: &mut Vec<Header>,
+) -> Result<(), (WhichFile, usize, Fault)> {
     enum State {
         Start,
         Section,
@@ -534,17 +488,17 @@ fn header_of(line: &str) -> Option<&str> {
 }
 
 /// What a section is about; none for one that does not count in this file.
-fn topic_of(raw: &str, file: Kind) -> Option<(Topic, &str)> {
+fn topic_of(raw: &str, file: WhichFile) -> Option<(Topic, &str)> {
     let raw = raw.trim_matches(BLANK);
     let (prefix, name) = match raw.split_once(BLANK) {
         Some((prefix, name)) => (Some(prefix.trim()), name.trim()),
         None => (None, raw.trim()),
     };
     let topic = match (file, prefix) {
-        (Kind::Config, Some("profile")) | (Kind::Credentials, None) => Topic::Profile,
-        (Kind::Config, None) if name == "default" => Topic::Profile,
-        (Kind::Config, Some("sso-session")) => Topic::SsoSession,
-        (Kind::Config, Some("services")) => Topic::Services,
+        (WhichFile::Config, Some("profile")) | (WhichFile::Credentials, None) => Topic::Profile,
+        (WhichFile::Config, None) if name == "default" => Topic::Profile,
+        (WhichFile::Config, Some("sso-session")) => Topic::SsoSession,
+        (WhichFile::Config, Some("services")) => Topic::Services,
         _ => return None,
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-/.%@:+".contains(&b);

@@ -231,12 +231,12 @@ mod tests {
 
     #[test]
     fn stdin_is_limited_and_utf8() {
-        let exactly = vec![b'a'; LIMIT as usize];
+        let exactly = vec![b'a'; usize::try_from(LIMIT).expect("small")];
         assert_eq!(
             read(&mut Cursor::new(&exactly)).expect("fits").len(),
             exactly.len()
         );
-        let over = vec![b'a'; LIMIT as usize + 1];
+        let over = vec![b'a'; usize::try_from(LIMIT).expect("small") + 1];
         assert!(matches!(read(&mut Cursor::new(over)), Err(Error::TooLong)));
         assert!(matches!(
             read(&mut Cursor::new([0xff])),
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn store_checks_the_server_url_then_the_user_name() {
         for (stdin, message) in [
-            (r#"{}"#, "no credentials server URL"),
+            (r"{}", "no credentials server URL"),
             (
                 r#"{"ServerURL":" ","Username":""}"#,
                 "no credentials server URL",

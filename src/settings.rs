@@ -9,7 +9,7 @@ use crate::env::Env;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The deadline where a credential_process may ask a person something.
-const TIMEOUT_WITH_PROCESS: Duration = Duration::from_secs(60);
+const TIMEOUT_WITH_PROCESS: Duration = Duration::from_mins(1);
 
 /// `AWS_ECR_TIMEOUT`, in seconds; what is not a positive number counts as not set.
 pub fn timeout(env: &Env, asks_a_process: bool) -> Duration {
@@ -17,7 +17,7 @@ pub fn timeout(env: &Env, asks_a_process: bool) -> Duration {
         .var("AWS_ECR_TIMEOUT")
         .and_then(|text| text.parse().ok());
     match set.map(Duration::try_from_secs_f64) {
-        Some(Ok(timeout)) if !timeout.is_zero() => timeout.min(Duration::from_secs(3600)),
+        Some(Ok(timeout)) if !timeout.is_zero() => timeout.min(Duration::from_hours(1)),
         _ if asks_a_process => TIMEOUT_WITH_PROCESS,
         _ => TIMEOUT,
     }

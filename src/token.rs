@@ -20,7 +20,7 @@ use crate::secret::Secret;
 pub const LIFETIME: TimeDelta = TimeDelta::hours(12);
 
 /// The remaining life above which no renewal is tried.
-const COMFORT: TimeDelta = TimeDelta::hours(1);
+const REFRESH_MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// A user name and a password for a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Token {
     /// Whether it can be handed out without a thought.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let half = (self.expires_at - self.issued_at) / 2;
-        self.issued_at <= now && self.expires_at - now > COMFORT.min(half)
+        self.issued_at <= now && self.expires_at - now > REFRESH_MARGIN.min(half)
     }
 
     /// Whether the registry still takes it.

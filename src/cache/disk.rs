@@ -41,13 +41,13 @@ fn untrusted(path: &Path, why: &'static str) -> Error {
 
 /// Whose files are trusted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Trust {
+pub(super) struct Owner {
     #[cfg(unix)]
     euid: u32,
 }
 
 #[cfg(unix)]
-impl Trust {
+impl Owner {
     pub(super) fn current() -> Self {
         Self {
             euid: rustix::process::geteuid().as_raw(),
@@ -55,7 +55,7 @@ impl Trust {
     }
 
     /// Why another user could have had a hand in it.
-    fn doubt(self, meta: &Metadata) -> Option<&'static str> {
+    fn why_untrusted(self, meta: &Metadata) -> Option<&'static str> {
         use std::os::unix::fs::MetadataExt;
         if meta.uid() != self.euid {
             Some("is owned by another user")
@@ -79,12 +79,12 @@ impl Trust {
 }
 
 #[cfg(not(unix))]
-impl Trust {
+impl Owner {
     pub(super) fn current() -> Self {
         Self {}
     }
 
-    fn doubt(self, _: &Metadata) -> Option<&'static str> {
+    fn why_untrusted(self, _: &Metadata) -> Option<&'static str> {
         None
     }
 
@@ -106,7 +106,7 @@ pub(super) enum Links {
     Refused,
 }
 
-impl Trust {
+impl Owner {
     /// Whether the directory is there; an error if it is not to be trusted.
     pub(super) fn directory(self, path: &Path, links: Links) -> Result<bool, Error> {
         let mut meta = match fs::symlink_metadata(path) {
@@ -126,7 +126,7 @@ impl Trust {
         if !meta.is_dir() {
             return Err(untrusted(path, "is not a directory"));
         }
-        match self.doubt(&meta) {
+        match self.why_untrusted(&meta) {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(true),
         }
@@ -178,7 +178,7 @@ impl Trust {
 
     /// The contents of a file of ours; none if there is no such file.
     pub(super) fn read(self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let mut file = match open_to_read(path) {
+        let mut file = match crate::fs::open(path, crate::fs::Links::Refuse) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", path)(error)),
@@ -201,7 +201,7 @@ impl Trust {
         if !meta.is_file() {
             return Err(untrusted(path, "is not a file"));
         }
-        match self.doubt(meta) {
+        match self.why_untrusted(meta) {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(()),
         }
@@ -259,7 +259,7 @@ impl Trust {
         let file = match options.open(path) {
             Ok(file) => file,
             Err(error) => {
-                self.mend_lock(path)
+                self.repair_lock_file(path)
                     .map_err(|()| io_error("open", path)(error))?;
                 options.open(path).map_err(io_error("open", path))?
             }
@@ -272,7 +272,7 @@ impl Trust {
 
     /// Makes room for a lock file, or makes an unreadable one readable: its maker may have been
     /// stopped, under a umask that forbids everything, before it could set the mode.
-    fn mend_lock(self, path: &Path) -> Result<(), ()> {
+    fn repair_lock_file(self, path: &Path) -> Result<(), ()> {
         let meta = fs::symlink_metadata(path).map_err(drop)?;
         if !self.is_ours(&meta) {
             return Err(());
@@ -372,20 +372,6 @@ fn set_mode(_: &Path, _: &Metadata, _: u32) -> Result<(), ()> {
     Ok(())
 }
 
-#[cfg(unix)]
-fn open_to_read(path: &Path) -> io::Result<File> {
-    use rustix::fs::{Mode, OFlags};
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    // musl's own follows each `open` with an `fcntl`.
-    let open = || rustix::fs::open(path, flags, Mode::empty());
-    Ok(rustix::io::retry_on_intr(open)?.into())
-}
-
-#[cfg(not(unix))]
-fn open_to_read(path: &Path) -> io::Result<File> {
-    File::open(path)
-}
-
 /// No link is followed, and a FIFO does not hold us up.
 fn refuse_links(options: &mut OpenOptions) {
     #[cfg(unix)]
@@ -465,7 +451,10 @@ mod tests {
         assert!(made.iter().all(|path| path.is_file()));
         let id = format!(".login.{}.", std::process::id());
         let name = made[0].file_name().and_then(|name| name.to_str());
-        assert!(name.is_some_and(|name| name.starts_with(&id) && name.ends_with(".tmp")));
+        assert!(name.is_some_and(|name| {
+            name.strip_suffix(".tmp")
+                .is_some_and(|name| name.starts_with(&id))
+        }));
         assert!(create_temp(&dir.path().join("missing"), "login").is_err());
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 use crate::token::{Login, Token};
 
-use super::Failure;
+use super::NegativeEntry;
 
 /// Readers take no other.
 const VERSION: u32 = 1;
@@ -23,7 +23,7 @@ pub(super) const LOGIN: &str = "login";
 
 /// What a file in a registry's directory is, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum CacheFile {
     /// A token, or a kept login; with its name.
     Entry(String),
     Failure,
@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Other,
 }
 
-impl Kind {
+impl CacheFile {
     pub(super) fn of(file: &str) -> Self {
         let is_ours = |stem: &str| {
             let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
@@ -164,7 +164,7 @@ struct FailureFile<'a> {
 pub(super) fn format_failure(
     host: &str,
     name: &str,
-    failure: &Failure,
+    failure: &NegativeEntry,
 ) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&FailureFile {
         version: VERSION,
@@ -178,12 +178,12 @@ pub(super) fn format_failure(
 }
 
 /// Reads a failure's file.
-pub(super) fn parse_failure(bytes: &[u8], host: &str, name: &str) -> Option<Failure> {
+pub(super) fn parse_failure(bytes: &[u8], host: &str, name: &str) -> Option<NegativeEntry> {
     let file: FailureFile<'_> = serde_json::from_slice(bytes).ok()?;
     if file.version != VERSION || file.host != host || file.name != name {
         return None;
     }
-    Some(Failure {
+    Some(NegativeEntry {
         at: DateTime::from_timestamp_micros(file.at)?,
         shared: file.shared,
         cause: file.cause.into_owned(),
@@ -202,13 +202,13 @@ mod tests {
     #[test]
     fn file_names_say_what_is_in_them() {
         let hex = "0123456789abcdef".repeat(4);
-        let of = Kind::of;
-        assert_eq!(of(&format!("{hex}.json")), Kind::Entry(hex.clone()));
-        assert_eq!(of("login.json"), Kind::Entry("login".into()));
-        assert_eq!(of(&format!("{hex}.lock")), Kind::Lock);
-        assert_eq!(of(&format!("{hex}.failure")), Kind::Failure);
-        assert_eq!(of(&format!(".{hex}.1.2.tmp")), Kind::Temp);
-        assert_eq!(of(".login.1.2.tmp"), Kind::Temp);
+        let of = CacheFile::of;
+        assert_eq!(of(&format!("{hex}.json")), CacheFile::Entry(hex.clone()));
+        assert_eq!(of("login.json"), CacheFile::Entry("login".into()));
+        assert_eq!(of(&format!("{hex}.lock")), CacheFile::Lock);
+        assert_eq!(of(&format!("{hex}.failure")), CacheFile::Failure);
+        assert_eq!(of(&format!(".{hex}.1.2.tmp")), CacheFile::Temp);
+        assert_eq!(of(".login.1.2.tmp"), CacheFile::Temp);
         for other in [
             "",
             ".",
@@ -227,7 +227,7 @@ mod tests {
             &format!("{}.json", &hex[1..]),
             &format!("{}g.json", &hex[1..]),
         ] {
-            assert_eq!(of(other), Kind::Other, "{other}");
+            assert_eq!(of(other), CacheFile::Other, "{other}");
         }
     }
 
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_its_own_entrys() {
-        let failure = Failure {
+        let failure = NegativeEntry {
             at: DateTime::from_timestamp_micros(1_800_000_000_123_456).expect("in range"),
             shared: true,
             cause: "the \"cause\"\n".into(),

@@ -6,15 +6,13 @@
 //! hand it on one by one. Where the file system has no locks, everybody goes on without.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fs2::FileExt;
-
-use super::disk::{self, Trust};
+use super::disk::{self, Owner};
 use super::{Cache, Error};
-use crate::principal::Name;
+use crate::fs::try_lock_exclusive;
+use crate::principal::CacheKey;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(25);
@@ -30,7 +28,7 @@ pub enum Wait {
 
 /// How waiting ended.
 #[derive(Debug)]
-pub enum Outcome<T> {
+pub enum LockOutcome<T> {
     /// We hold the lock until the guard is dropped.
     Acquired(Guard),
     /// What was waited for is there, and we do not hold the lock.
@@ -59,26 +57,25 @@ impl Drop for Guard {
 }
 
 /// The lock, if nobody else holds it.
-fn take(trust: Trust, path: &Path) -> Result<Option<Guard>, Error> {
+fn take(owner: Owner, path: &Path) -> Result<Option<Guard>, Error> {
     loop {
-        let file = trust.open_lock(path)?;
-        match FileExt::try_lock_exclusive(&file) {
+        let file = owner.open_lock(path)?;
+        match try_lock_exclusive(&file) {
             // Its last holder may have removed the file after we opened it.
-            Ok(()) if !disk::is_still(&file, path) => {}
-            Ok(()) => {
+            Ok(true) if !disk::is_still(&file, path) => {}
+            Ok(true) => {
                 let path = path.to_owned();
                 return Ok(Some(Guard { file, path }));
             }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(None),
+            Ok(false) => return Ok(None),
             Err(error) => return Err(disk::io_error("lock", path)(error)),
         }
     }
 }
 
 /// Removes a lock file that nobody holds.
-pub(super) fn remove_if_free(trust: Trust, path: &Path) {
-    if let Ok(Some(guard)) = take(trust, path) {
+pub(super) fn remove_if_free(owner: Owner, path: &Path) {
+    if let Ok(Some(guard)) = take(owner, path) {
         let _ = fs::remove_file(path);
         drop(guard);
     }
@@ -90,41 +87,41 @@ impl Cache<'_> {
     pub fn lock<T>(
         &self,
         host: &str,
-        name: &Name,
+        name: &CacheKey,
         wait: Wait,
         mut poll: impl FnMut() -> Option<T>,
-    ) -> Outcome<T> {
+    ) -> LockOutcome<T> {
         let started = Instant::now();
-        let patience = match wait {
+        let timeout = match wait {
             Wait::No => Duration::ZERO,
-            Wait::AtMost(patience) => patience,
+            Wait::AtMost(timeout) => timeout,
         };
         let file = format!("{}.lock", name.as_str());
         let mut pause = FIRST_PAUSE;
         loop {
-            let taken = self.in_host_dir(host, |dir| take(self.trust, &dir.join(&file)));
+            let taken = self.in_host_dir(host, |dir| take(self.owner, &dir.join(&file)));
             match taken {
-                Ok(Some(guard)) => return Outcome::Acquired(guard),
+                Ok(Some(guard)) => return LockOutcome::Acquired(guard),
                 Ok(None) => {}
                 Err(error) => {
                     self.say(&error);
                     self.log
                         .debug(format_args!("cache: going on without a lock"));
-                    return Outcome::Unavailable;
+                    return LockOutcome::Unavailable;
                 }
             }
             if let Some(outcome) = poll() {
-                return Outcome::Polled(outcome);
+                return LockOutcome::Polled(outcome);
             }
-            let left = patience.saturating_sub(started.elapsed());
+            let left = timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
-                return Outcome::TimedOut;
+                return LockOutcome::TimedOut;
             }
             std::thread::sleep(jittered(pause).min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
             // Before the next try, so that nobody takes a lock only to find that all is done.
             if let Some(outcome) = poll() {
-                return Outcome::Polled(outcome);
+                return LockOutcome::Polled(outcome);
             }
         }
     }
@@ -153,7 +150,7 @@ mod tests {
         Cache::open(base.join("cache"), Log::off())
     }
 
-    fn lock_file(base: &Path, name: &Name) -> PathBuf {
+    fn lock_file(base: &Path, name: &CacheKey) -> PathBuf {
         let host = base.join("cache/v1").join(HOST);
         host.join(format!("{}.lock", name.as_str()))
     }
@@ -165,8 +162,8 @@ mod tests {
     #[test]
     fn a_free_lock_is_taken_at_once_and_leaves_no_file_behind() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
-        let Outcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        let name = CacheKey::for_test(1);
+        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
         else {
             panic!("not acquired");
         };
@@ -179,56 +176,56 @@ mod tests {
     #[test]
     fn a_held_lock_is_waited_for_no_longer_than_was_said() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (name, other) = (Name::for_test(1), Name::for_test(2));
+        let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
         let cache = cache(dir.path());
-        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
             panic!("not acquired");
         };
         let outcome = cache.lock(HOST, &name, Wait::No, nothing);
-        assert!(matches!(outcome, Outcome::TimedOut));
+        assert!(matches!(outcome, LockOutcome::TimedOut));
         let started = Instant::now();
         let wait = Wait::AtMost(Duration::from_millis(120));
         assert!(matches!(
             cache.lock(HOST, &name, wait, nothing),
-            Outcome::TimedOut
+            LockOutcome::TimedOut
         ));
         let took = started.elapsed();
         assert!(took >= Duration::from_millis(120), "{took:?}");
         assert!(took < Duration::from_secs(5), "{took:?}");
         let outcome = cache.lock(HOST, &other, Wait::No, nothing);
-        assert!(matches!(outcome, Outcome::Acquired(_)), "another entry");
+        assert!(matches!(outcome, LockOutcome::Acquired(_)), "another entry");
     }
 
     #[test]
     fn a_waiter_leaves_with_what_it_waited_for() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let cache = cache(dir.path());
-        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
             panic!("not acquired");
         };
         let mut polls = 0;
-        let outcome = cache.lock(HOST, &name, Wait::AtMost(Duration::from_secs(60)), || {
+        let outcome = cache.lock(HOST, &name, Wait::AtMost(Duration::from_mins(1)), || {
             polls += 1;
             (polls == 4).then_some("token")
         });
-        assert!(matches!(outcome, Outcome::Polled("token")));
+        assert!(matches!(outcome, LockOutcome::Polled("token")));
     }
 
     #[test]
     fn the_lock_passes_on_when_its_holder_is_done() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
-        let Outcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        let name = CacheKey::for_test(1);
+        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
         else {
             panic!("not acquired");
         };
         std::thread::scope(|scope| {
             let waiter = scope.spawn(|| {
-                let wait = Wait::AtMost(Duration::from_secs(60));
+                let wait = Wait::AtMost(Duration::from_mins(1));
                 matches!(
                     cache(dir.path()).lock(HOST, &name, wait, nothing),
-                    Outcome::Acquired(_)
+                    LockOutcome::Acquired(_)
                 )
             });
             std::thread::sleep(Duration::from_millis(30));
@@ -240,7 +237,7 @@ mod tests {
     #[test]
     fn the_file_of_a_killed_holder_is_no_lock() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let path = lock_file(dir.path(), &name);
         drop(cache(dir.path()).lock(HOST, &name, Wait::No, nothing));
         fs::create_dir_all(path.parent().expect("a parent")).expect("made");
@@ -249,13 +246,13 @@ mod tests {
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("set");
         let outcome = cache(dir.path()).lock(HOST, &name, Wait::No, nothing);
-        assert!(matches!(outcome, Outcome::Acquired(_)));
+        assert!(matches!(outcome, LockOutcome::Acquired(_)));
     }
 
     #[test]
     fn two_hundred_waiters_make_one_call() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let (calls, done, taken) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -268,9 +265,9 @@ mod tests {
                     let cache = cache(dir.path());
                     let poll = || (done.load(Ordering::SeqCst) > 0).then_some(());
                     barrier.wait();
-                    let wait = Wait::AtMost(Duration::from_secs(60));
+                    let wait = Wait::AtMost(Duration::from_mins(1));
                     match cache.lock(HOST, &name, wait, poll) {
-                        Outcome::Acquired(_guard) => {
+                        LockOutcome::Acquired(_guard) => {
                             taken.fetch_add(1, Ordering::SeqCst);
                             if poll().is_none() {
                                 calls.fetch_add(1, Ordering::SeqCst);
@@ -278,7 +275,7 @@ mod tests {
                                 done.store(1, Ordering::SeqCst);
                             }
                         }
-                        Outcome::Polled(()) => {}
+                        LockOutcome::Polled(()) => {}
                         other => panic!("{other:?}"),
                     }
                 });
@@ -291,15 +288,15 @@ mod tests {
     #[test]
     fn never_two_hold_the_lock_though_its_file_comes_and_goes() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     let cache = cache(dir.path());
                     for _ in 0..150 {
-                        let wait = Wait::AtMost(Duration::from_secs(60));
-                        let Outcome::Acquired(_guard) = cache.lock(HOST, &name, wait, nothing)
+                        let wait = Wait::AtMost(Duration::from_mins(1));
+                        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, wait, nothing)
                         else {
                             panic!("not acquired");
                         };
@@ -317,14 +314,14 @@ mod tests {
     #[test]
     fn a_guard_leaves_its_successors_file_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let cache = cache(dir.path());
         let path = lock_file(dir.path(), &name);
-        let Outcome::Acquired(first) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(first) = cache.lock(HOST, &name, Wait::No, nothing) else {
             panic!("not acquired");
         };
         fs::remove_file(&path).expect("removed");
-        let Outcome::Acquired(_second) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_second) = cache.lock(HOST, &name, Wait::No, nothing) else {
             panic!("not acquired");
         };
         drop(first);
@@ -334,18 +331,18 @@ mod tests {
     #[test]
     fn only_a_free_lock_file_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let cache = cache(dir.path());
         let path = lock_file(dir.path(), &name);
-        let Outcome::Acquired(guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
             panic!("not acquired");
         };
-        remove_if_free(cache.trust, &path);
+        remove_if_free(cache.owner, &path);
         assert!(path.exists());
         drop(guard);
-        drop(cache.trust.open_lock(&path));
+        drop(cache.owner.open_lock(&path));
         assert!(path.exists());
-        remove_if_free(cache.trust, &path);
+        remove_if_free(cache.owner, &path);
         assert!(!path.exists());
     }
 
@@ -354,14 +351,14 @@ mod tests {
     fn what_is_no_lock_file_is_put_away_or_done_without() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let dir = tempfile::tempdir().expect("a directory");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let cache = cache(dir.path());
         let path = lock_file(dir.path(), &name);
         drop(cache.lock(HOST, &name, Wait::No, nothing));
         let acquired = || {
             matches!(
                 cache.lock(HOST, &name, Wait::No, nothing),
-                Outcome::Acquired(_)
+                LockOutcome::Acquired(_)
             )
         };
         let victim = dir.path().join("victim");
@@ -375,12 +372,12 @@ mod tests {
         assert!(acquired());
         fs::create_dir_all(path.join("full")).expect("made");
         let outcome = cache.lock(HOST, &name, Wait::No, nothing);
-        assert!(matches!(outcome, Outcome::Unavailable));
+        assert!(matches!(outcome, LockOutcome::Unavailable));
         fs::remove_dir_all(&path).expect("removed");
         fs::set_permissions(dir.path().join("cache"), fs::Permissions::from_mode(0o777))
             .expect("set");
         let outcome = cache.lock(HOST, &name, Wait::No, nothing);
-        assert!(matches!(outcome, Outcome::Unavailable));
+        assert!(matches!(outcome, LockOutcome::Unavailable));
     }
 
     #[test]

@@ -12,17 +12,17 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 
 use super::disk::{self, Links};
-use super::entry::{self, Kind};
+use super::entry::{self, CacheFile};
 use super::{Cache, lock};
 
 /// After this long untouched, anything of ours goes.
-const DAY: Duration = Duration::from_secs(24 * 3600);
+const DAY: Duration = Duration::from_hours(24);
 
 /// A shared failure counts for seconds, a failed renewal for a minute.
-const FAILURE_LIFE: Duration = Duration::from_secs(600);
+const FAILURE_LIFE: Duration = Duration::from_mins(10);
 
 /// Writing a file takes milliseconds; a writer whose file is gone tries again.
-const TEMP_LIFE: Duration = Duration::from_secs(60);
+const TEMP_LIFE: Duration = Duration::from_mins(1);
 
 /// The youngest temporary files of a registry that may be in use, so that there is a bound however
 /// many processes are killed.
@@ -39,13 +39,13 @@ enum Verdict {
 }
 
 /// By the time since the modification time and since the last change of any kind.
-fn verdict(kind: &Kind, age: Duration, unchanged: Duration) -> Verdict {
+fn verdict(kind: &CacheFile, age: Duration, unchanged: Duration) -> Verdict {
     match kind {
-        Kind::Entry(_) if age > DAY => Verdict::Remove,
-        Kind::Entry(_) if !age.is_zero() => Verdict::RemoveIfExpired,
-        Kind::Failure if age > FAILURE_LIFE => Verdict::Remove,
-        Kind::Temp if unchanged > TEMP_LIFE => Verdict::Remove,
-        Kind::Lock if age > DAY => Verdict::RemoveIfFree,
+        CacheFile::Entry(_) if age > DAY => Verdict::Remove,
+        CacheFile::Entry(_) if !age.is_zero() => Verdict::RemoveIfExpired,
+        CacheFile::Failure if age > FAILURE_LIFE => Verdict::Remove,
+        CacheFile::Temp if unchanged > TEMP_LIFE => Verdict::Remove,
+        CacheFile::Lock if age > DAY => Verdict::RemoveIfFree,
         _ => Verdict::Keep,
     }
 }
@@ -70,21 +70,26 @@ impl Cache<'_> {
         let (mut kept, mut gone) = (0, 0);
         let mut temps = Vec::new();
         for file in files.flatten() {
-            let kind = file.file_name().to_str().map_or(Kind::Other, Kind::of);
+            let kind = file
+                .file_name()
+                .to_str()
+                .map_or(CacheFile::Other, CacheFile::of);
             let path = file.path();
             let verdict = match kind {
-                Kind::Other => Verdict::Keep,
+                CacheFile::Other => Verdict::Keep,
                 _ => file
                     .metadata()
                     .map_or(Verdict::Keep, |meta| judge(&kind, &meta, now)),
             };
             let removed = match verdict {
                 Verdict::Keep => false,
-                Verdict::Remove if matches!(kind, Kind::Entry(_)) => self.retire(&path, now),
-                Verdict::RemoveIfExpired => self.retire(&path, now),
+                Verdict::Remove if matches!(kind, CacheFile::Entry(_)) => {
+                    self.remove_expired(&path, now)
+                }
+                Verdict::RemoveIfExpired => self.remove_expired(&path, now),
                 Verdict::Remove => fs::remove_file(&path).is_ok(),
                 Verdict::RemoveIfFree => {
-                    lock::remove_if_free(self.trust, &path);
+                    lock::remove_if_free(self.owner, &path);
                     !path.exists()
                 }
             };
@@ -92,7 +97,7 @@ impl Cache<'_> {
                 gone += 1;
             } else {
                 kept += 1;
-                if kind == Kind::Temp {
+                if kind == CacheFile::Temp {
                     temps.push((file.metadata().ok().and_then(|m| disk::changed(&m)), path));
                 }
             }
@@ -110,17 +115,17 @@ impl Cache<'_> {
 
     /// Removes an entry, unless another process replaces it by a good one meanwhile: it is taken
     /// out of the way, looked at once more, and put back if it turns out to be another.
-    fn retire(&self, path: &Path, now: DateTime<Utc>) -> bool {
-        if !self.is_over(path, now) {
+    fn remove_expired(&self, path: &Path, now: DateTime<Utc>) -> bool {
+        if !self.is_expired(path, now) {
             return false;
         }
-        let Some(away) = away_from(path) else {
+        let Some(away) = quarantine_path(path) else {
             return false;
         };
         if fs::rename(path, &away).is_err() {
             return false;
         }
-        if self.is_over(&away, now) {
+        if self.is_expired(&away, now) {
             return fs::remove_file(&away).is_ok();
         }
         // Does nothing if there is a newer one already.
@@ -130,14 +135,14 @@ impl Cache<'_> {
     }
 
     /// Whether the entry has expired, or has not been touched for a day.
-    fn is_over(&self, path: &Path, now: DateTime<Utc>) -> bool {
+    fn is_expired(&self, path: &Path, now: DateTime<Utc>) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else {
             return false;
         };
         if since(meta.modified().ok(), now) > DAY {
             return !meta.is_dir();
         }
-        match self.trust.read(path) {
+        match self.owner.read(path) {
             Ok(Some(bytes)) => entry::expiry(&bytes).is_some_and(|at| at <= now),
             _ => false,
         }
@@ -156,12 +161,12 @@ impl Cache<'_> {
             super::is_plain_host(&name).then(|| (name, file.path()))
         });
         names
-            .filter(|(_, path)| matches!(self.trust.directory(path, Links::Refused), Ok(true)))
+            .filter(|(_, path)| matches!(self.owner.directory(path, Links::Refused), Ok(true)))
             .collect()
     }
 }
 
-fn judge(kind: &Kind, meta: &fs::Metadata, now: DateTime<Utc>) -> Verdict {
+fn judge(kind: &CacheFile, meta: &fs::Metadata, now: DateTime<Utc>) -> Verdict {
     let unchanged = since(disk::changed(meta), now);
     match verdict(kind, since(meta.modified().ok(), now), unchanged) {
         // A directory is put away by the token that takes its place.
@@ -177,7 +182,7 @@ fn since(time: Option<SystemTime>, now: DateTime<Utc>) -> Duration {
 }
 
 /// A temporary name beside an entry, under which another sweep removes it if we are killed.
-fn away_from(path: &Path) -> Option<PathBuf> {
+fn quarantine_path(path: &Path) -> Option<PathBuf> {
     let stem = path.file_stem()?.to_str()?;
     Some(path.with_file_name(disk::temp_name(stem)))
 }
@@ -186,7 +191,7 @@ fn away_from(path: &Path) -> Option<PathBuf> {
 mod tests {
     use super::super::tests::{HOST, at, cache, file_of, token};
     use super::*;
-    use crate::principal::Name;
+    use crate::principal::CacheKey;
 
     fn age(path: &Path, at: DateTime<Utc>) {
         let file = fs::File::options().write(true).open(path).expect("there");
@@ -195,25 +200,30 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_time() {
-        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
-        let entry = || Kind::Entry("login".into());
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let entry = || CacheFile::Entry("login".into());
         for (kind, age, unchanged, expected) in [
             (entry(), Duration::ZERO, DAY * 2, Verdict::Keep),
             (entry(), second, second, Verdict::RemoveIfExpired),
             (entry(), DAY, second, Verdict::RemoveIfExpired),
             (entry(), DAY + second, second, Verdict::Remove),
-            (Kind::Failure, FAILURE_LIFE, hour, Verdict::Keep),
-            (Kind::Failure, FAILURE_LIFE + second, hour, Verdict::Remove),
-            (Kind::Temp, DAY, TEMP_LIFE, Verdict::Keep),
+            (CacheFile::Failure, FAILURE_LIFE, hour, Verdict::Keep),
             (
-                Kind::Temp,
+                CacheFile::Failure,
+                FAILURE_LIFE + second,
+                hour,
+                Verdict::Remove,
+            ),
+            (CacheFile::Temp, DAY, TEMP_LIFE, Verdict::Keep),
+            (
+                CacheFile::Temp,
                 Duration::ZERO,
                 TEMP_LIFE + second,
                 Verdict::Remove,
             ),
-            (Kind::Lock, DAY, DAY * 2, Verdict::Keep),
-            (Kind::Lock, DAY + second, second, Verdict::RemoveIfFree),
-            (Kind::Other, DAY * 2, DAY * 2, Verdict::Keep),
+            (CacheFile::Lock, DAY, DAY * 2, Verdict::Keep),
+            (CacheFile::Lock, DAY + second, second, Verdict::RemoveIfFree),
+            (CacheFile::Other, DAY * 2, DAY * 2, Verdict::Keep),
         ] {
             assert_eq!(verdict(&kind, age, unchanged), expected, "{kind:?} {age:?}");
         }
@@ -222,7 +232,11 @@ mod tests {
     #[test]
     fn expired_entries_of_any_principal_and_registry_go_when_one_is_written() {
         let (_dir, cache) = cache();
-        let (a, b, c) = (Name::for_test(1), Name::for_test(2), Name::for_test(3));
+        let (a, b, c) = (
+            CacheKey::for_test(1),
+            CacheKey::for_test(2),
+            CacheKey::for_test(3),
+        );
         let other = "public.ecr.aws";
         let short = token("short", 0, 600);
         cache.put(HOST, &a, &short, false, at(0)).expect("put");
@@ -236,13 +250,13 @@ mod tests {
         assert!(cache.get(HOST, &a).is_some() && cache.get(other, &b).is_some());
         let long = token("long", 601, 7200);
         cache
-            .put(HOST, &Name::for_test(4), &long, false, at(601))
+            .put(HOST, &CacheKey::for_test(4), &long, false, at(601))
             .expect("put");
         assert_eq!(cache.get(HOST, &a), None);
         assert_eq!(cache.get(other, &b), None);
         assert_eq!(cache.kept_login(HOST, at(0)), None);
         assert!(cache.get(HOST, &c).is_some());
-        assert!(cache.get(HOST, &Name::for_test(4)).is_some());
+        assert!(cache.get(HOST, &CacheKey::for_test(4)).is_some());
         let hosts: Vec<_> = cache
             .host_dirs()
             .into_iter()
@@ -257,7 +271,7 @@ mod tests {
         let lines = std::cell::RefCell::new(Vec::new());
         let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
         let cache = Cache::open(dir.path().join("cache"), crate::log::Log::to(&write));
-        let (a, b) = (Name::for_test(1), Name::for_test(2));
+        let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
         let other = "public.ecr.aws";
         for host in [HOST, other] {
             cache.store(host, &a, &token("short", 0, 600)).expect("put");
@@ -283,7 +297,7 @@ mod tests {
     #[test]
     fn an_entry_that_is_valid_stays_whatever_its_files_time_says() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -299,7 +313,7 @@ mod tests {
     #[test]
     fn another_versions_entry_stays_for_a_day() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -313,7 +327,7 @@ mod tests {
     #[test]
     fn what_killed_processes_left_goes_and_other_peoples_files_stay() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 72_000_000), false, at(0))
             .expect("put");
@@ -353,7 +367,7 @@ mod tests {
     #[test]
     fn temporary_files_are_bounded_at_any_time() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -370,23 +384,23 @@ mod tests {
     #[test]
     fn a_good_entry_that_comes_in_the_way_is_put_back() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 600), false, at(0))
             .expect("put");
         let path = file_of(&cache, &name, "json");
-        assert!(!cache.retire(&path, at(599)));
+        assert!(!cache.remove_expired(&path, at(599)));
         assert!(path.exists());
-        assert!(cache.retire(&path, at(600)));
+        assert!(cache.remove_expired(&path, at(600)));
         assert!(!path.exists());
-        assert!(!cache.retire(&path, at(600)));
+        assert!(!cache.remove_expired(&path, at(600)));
     }
 
     #[test]
     fn sweeping_never_loses_an_entry_that_is_being_renewed() {
         let (_dir, cache) = cache();
         let base = cache.base.clone();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let sweeper = Cache::open(base.clone(), crate::log::Log::off());
@@ -408,13 +422,13 @@ mod tests {
     #[test]
     fn ten_thousand_entries_are_swept_quickly() {
         let (_dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
         let entry = file_of(&cache, &name, "json");
         for number in 0..10_000 {
-            let file = format!("{}.json", Name::for_test(number).as_str());
+            let file = format!("{}.json", CacheKey::for_test(number).as_str());
             let path = entry.with_file_name(file);
             fs::write(&path, "").expect("written");
             age(&path, at(7200));

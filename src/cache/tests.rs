@@ -25,12 +25,12 @@ fn the_log_names_what_is_not_read_once_and_says_nothing_of_a_miss() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a directory");
     let base = dir.path().join("cache");
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let lines = RefCell::new(Vec::new());
     let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
     let cache = || Cache::open(base.clone(), Log::to(&write));
     let said = || std::mem::take(&mut *lines.borrow_mut());
-    let other = Name::for_test(2);
+    let other = CacheKey::for_test(2);
     assert_eq!(cache().get(HOST, &name), None);
     cache()
         .store(HOST, &other, &token("pw", 0, 600))
@@ -76,7 +76,7 @@ fn each_fault_of_the_cache_has_its_hint() {
 
 #[test]
 fn only_what_is_missing_is_not_there() {
-    let there = |path: &str| Trust::current().directory(Path::new(path), Links::Refused);
+    let there = |path: &str| Owner::current().directory(Path::new(path), Links::Refused);
     assert!(matches!(there("/no/such/directory"), Ok(false)));
     // Below a file there is nothing either, but that is worth a word.
     let file = tempfile::NamedTempFile::new().expect("a file");
@@ -95,20 +95,20 @@ pub(super) fn token(password: &str, issued: i64, expires: i64) -> Token {
     }
 }
 
-pub(super) fn file_of(cache: &Cache<'_>, name: &Name, ending: &str) -> PathBuf {
+pub(super) fn file_of(cache: &Cache<'_>, name: &CacheKey, ending: &str) -> PathBuf {
     let host = cache.base.join(ROOT).join(HOST);
     host.join(format!("{}.{ending}", name.as_str()))
 }
 
 impl Cache<'_> {
     /// Writes an entry and does not sweep.
-    pub(super) fn store(&self, host: &str, name: &Name, token: &Token) -> Result<(), Error> {
+    pub(super) fn store(&self, host: &str, name: &CacheKey, token: &Token) -> Result<(), Error> {
         self.write_entry(host, name.as_str(), token, false, at(0))
     }
 }
 
-fn failure() -> Failure {
-    Failure {
+fn failure() -> NegativeEntry {
+    NegativeEntry {
         at: at(0),
         shared: true,
         cause: "the request timed out".into(),
@@ -125,7 +125,7 @@ fn files_in(cache: &Cache<'_>) -> Vec<String> {
 #[test]
 fn what_is_put_is_got_by_the_same_host_and_name_only() {
     let (_dir, cache) = cache();
-    let (name, other) = (Name::for_test(1), Name::for_test(2));
+    let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
     assert_eq!(cache.get(HOST, &name), None);
     let token = token("p:w\"\n\u{e9}", 0, 7200);
     cache.put(HOST, &name, &token, false, at(0)).expect("put");
@@ -138,7 +138,7 @@ fn what_is_put_is_got_by_the_same_host_and_name_only() {
 #[test]
 fn a_later_token_replaces_an_earlier_one() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     for password in ["a longer one", "short"] {
         let token = token(password, 0, 7200);
         cache.put(HOST, &name, &token, false, at(0)).expect("put");
@@ -149,7 +149,7 @@ fn a_later_token_replaces_an_earlier_one() {
 #[test]
 fn opening_makes_nothing_and_reading_makes_nothing() {
     let (dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     assert_eq!(cache.get(HOST, &name), None);
     assert_eq!(cache.kept_login(HOST, at(0)), None);
     assert_eq!(cache.failure(HOST, &name), None);
@@ -163,7 +163,7 @@ fn opening_makes_nothing_and_reading_makes_nothing() {
 #[test]
 fn an_entry_copied_to_another_host_or_name_is_a_miss() {
     let (_dir, cache) = cache();
-    let (name, other) = (Name::for_test(1), Name::for_test(2));
+    let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
     cache
         .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
         .expect("put");
@@ -178,7 +178,7 @@ fn an_entry_copied_to_another_host_or_name_is_a_miss() {
 #[test]
 fn a_corrupt_entry_is_a_miss_that_the_next_token_replaces() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let good = token("pw", 0, 7200);
     cache.put(HOST, &name, &good, false, at(0)).expect("put");
     let path = file_of(&cache, &name, "json");
@@ -209,7 +209,7 @@ fn a_corrupt_entry_is_a_miss_that_the_next_token_replaces() {
 #[test]
 fn a_directory_in_place_of_an_entry_is_a_miss_and_is_replaced() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let path = file_of(&cache, &name, "json");
     cache
         .record_failure(HOST, &name, &failure())
@@ -225,7 +225,7 @@ fn a_directory_in_place_of_an_entry_is_a_miss_and_is_replaced() {
 #[test]
 fn too_long_a_password_is_not_kept() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let token = token(&"x".repeat(disk::LIMIT), 0, 7200);
     let error = cache.put(HOST, &name, &token, false, at(0));
     assert!(matches!(error, Err(Error::Io { doing: "write", .. })));
@@ -235,7 +235,7 @@ fn too_long_a_password_is_not_kept() {
 #[test]
 fn what_is_no_plain_host_name_names_no_directory() {
     let (dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let token = token("pw", 0, 7200);
     let long = "a".repeat(254);
     for host in [
@@ -246,7 +246,7 @@ fn what_is_no_plain_host_name_names_no_directory() {
         assert_eq!(cache.get(host, &name), None);
         assert_eq!(cache.erase(host).expect("nothing to do"), 0);
         let outcome = cache.lock(host, &name, lock::Wait::No, || None::<()>);
-        assert!(matches!(outcome, lock::Outcome::Unavailable));
+        assert!(matches!(outcome, lock::LockOutcome::Unavailable));
     }
     assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 0);
     assert!(is_plain_host(&long[1..]));
@@ -255,7 +255,7 @@ fn what_is_no_plain_host_name_names_no_directory() {
 #[test]
 fn erase_takes_every_principal_of_one_registry_and_leaves_locks_held() {
     let (_dir, cache) = cache();
-    let (a, b) = (Name::for_test(1), Name::for_test(2));
+    let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
     let good = token("pw", 0, 7200);
     cache.put(HOST, &a, &good, false, at(0)).expect("put");
     cache.put(HOST, &b, &good, true, at(0)).expect("put");
@@ -271,7 +271,7 @@ fn erase_takes_every_principal_of_one_registry_and_leaves_locks_held() {
     let dir = cache.base.join(ROOT).join(HOST);
     fs::write(dir.join(".login.1.2.tmp"), "a token").expect("written");
     let lock = cache.lock(HOST, &a, lock::Wait::No, || None::<()>);
-    assert!(matches!(lock, lock::Outcome::Acquired(_)));
+    assert!(matches!(lock, lock::LockOutcome::Acquired(_)));
     assert_eq!(cache.erase(HOST).expect("erased"), 3);
     assert_eq!(files_in(&cache), [format!("{}.lock", a.as_str())]);
     drop(lock);
@@ -283,7 +283,7 @@ fn erase_takes_every_principal_of_one_registry_and_leaves_locks_held() {
 #[test]
 fn a_kept_login_lives_until_its_end_and_is_nobodys_token() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let login = token("docker", 0, 0).login;
     cache.keep_login(HOST, &login, at(60), at(0)).expect("kept");
     let kept = cache.kept_login(HOST, at(59)).expect("kept");
@@ -300,7 +300,7 @@ fn our_own_passwords_are_known_again() {
     cache.keep_login(HOST, &login, at(60), at(0)).expect("kept");
     for (number, password) in [(1, "a"), (2, "b")] {
         let token = token(password, 0, 7200);
-        let name = Name::for_test(number);
+        let name = CacheKey::for_test(number);
         cache.put(HOST, &name, &token, false, at(0)).expect("put");
     }
     for (password, expected) in [("a", true), ("b", true), ("c", false), ("docker", false)] {
@@ -316,7 +316,7 @@ fn what_is_held_is_what_has_not_expired() {
     let login = token("docker", 0, 0).login;
     let put = |host, number, expires, ambient| {
         let token = token("pw", 0, expires);
-        let name = Name::for_test(number);
+        let name = CacheKey::for_test(number);
         cache.put(host, &name, &token, ambient, at(0)).expect("put");
     };
     put(HOST, 1, 60, false);
@@ -338,7 +338,7 @@ fn what_is_held_is_what_has_not_expired() {
         held
     };
     let row = |host: &str, name: Option<u64>, ambient| {
-        let name = name.map(|number| Name::for_test(number).as_str().to_owned());
+        let name = name.map(|number| CacheKey::for_test(number).as_str().to_owned());
         (host.to_owned(), name, ambient)
     };
     let late = [
@@ -354,7 +354,7 @@ fn what_is_held_is_what_has_not_expired() {
 #[test]
 fn a_failure_is_noted_beside_the_token_and_forgotten_with_the_next() {
     let (_dir, cache) = cache();
-    let (name, other) = (Name::for_test(1), Name::for_test(2));
+    let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
     let good = token("pw", 0, 7200);
     cache.put(HOST, &name, &good, false, at(0)).expect("put");
     cache
@@ -375,7 +375,7 @@ fn a_failure_is_noted_beside_the_token_and_forgotten_with_the_next() {
 #[test]
 fn an_entrys_file_time_is_its_expiry_of_a_day_at_most() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let path = file_of(&cache, &name, "json");
     let mut forever = token("pw", 0, 0);
     forever.expires_at = DateTime::<Utc>::MAX_UTC;
@@ -393,7 +393,7 @@ fn an_entrys_file_time_is_its_expiry_of_a_day_at_most() {
 #[test]
 fn readers_see_the_old_or_the_new_token_whole() {
     let (_dir, cache) = cache();
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let base = cache.base.clone();
     let passwords = ["a".repeat(10), "b".repeat(3000)];
     cache
@@ -427,9 +427,9 @@ fn two_hundred_registries_at_once_lose_nothing() {
             scope.spawn(move || {
                 let cache = Cache::open(base, Log::off());
                 let host = format!("{number:012}.dkr.ecr.us-east-1.amazonaws.com");
-                let name = Name::for_test(1);
+                let name = CacheKey::for_test(1);
                 let lock = cache.lock(&host, &name, lock::Wait::No, || None::<()>);
-                assert!(matches!(lock, lock::Outcome::Acquired(_)));
+                assert!(matches!(lock, lock::LockOutcome::Acquired(_)));
                 let token = token("pw", 0, 7200);
                 cache.put(&host, &name, &token, false, at(0)).expect("put");
             });
@@ -444,7 +444,7 @@ fn no_message_shows_a_secret() {
     let lines = RefCell::new(Vec::new());
     let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
     let cache = Cache::open(dir.path().join("cache"), Log::to(&write));
-    let name = Name::for_test(1);
+    let name = CacheKey::for_test(1);
     let secret = token("sentinel", 0, 7200);
     cache.put(HOST, &name, &secret, false, at(0)).expect("put");
     let path = file_of(&cache, &name, "json");
@@ -500,9 +500,9 @@ mod unix {
         rustix::process::geteuid().is_root()
     }
 
-    fn filled() -> (tempfile::TempDir, Cache<'static>, Name) {
+    fn filled() -> (tempfile::TempDir, Cache<'static>, CacheKey) {
         let (dir, cache) = cache();
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -529,7 +529,7 @@ mod unix {
     fn missing_parents_are_made_as_private() {
         let dir = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(dir.path().join("a/b/c"), Log::off());
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -577,7 +577,7 @@ mod unix {
             assert!(matches!(error, Err(Error::Untrusted { .. })));
             assert!(cache.record_failure(HOST, &name, &failure()).is_err());
             let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
-            assert!(matches!(outcome, lock::Outcome::Unavailable));
+            assert!(matches!(outcome, lock::LockOutcome::Unavailable));
             chown(level, Some(0), None).expect("taken back");
         }
         chown(&path, Some(STRANGER), None).expect("given away");
@@ -587,7 +587,7 @@ mod unix {
         chmod(&lock, 0o640);
         chown(&lock, Some(STRANGER), None).expect("given away");
         let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
-        assert!(matches!(outcome, lock::Outcome::Unavailable));
+        assert!(matches!(outcome, lock::LockOutcome::Unavailable));
         assert_eq!(mode(&lock), 0o640);
     }
 
@@ -601,7 +601,7 @@ mod unix {
         fs::create_dir(&home).expect("made");
         chown(&home, Some(STRANGER), None).expect("given away");
         let cache = Cache::open(home.join(".cache/ours"), Log::off());
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let error = cache.put(HOST, &name, &token("pw", 0, 7200), false, at(0));
         assert!(matches!(error, Err(Error::Untrusted { .. })), "{error:?}");
         assert_eq!(fs::read_dir(&home).expect("read").count(), 0);
@@ -680,7 +680,7 @@ mod unix {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
         fs::write(&file, "").expect("written");
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         for base in [file.clone(), file.join("below"), "/proc/none/here".into()] {
             let cache = Cache::open(base, Log::off());
             let error = cache.put(HOST, &name, &token("pw", 0, 7200), false, at(0));
@@ -711,7 +711,7 @@ mod unix {
         let (_dir, cache, name) = filled();
         let path = file_of(&cache, &name, "json");
         let dir = path.parent().expect("a parent");
-        let error = cache.trust.write(dir, "login.json/x", b"", None);
+        let error = cache.owner.write(dir, "login.json/x", b"", None);
         assert!(error.is_err());
         assert_eq!(files_in(&cache).len(), 1);
     }
@@ -727,9 +727,9 @@ mod unix {
             return;
         };
         let cache = Cache::open(base.into(), Log::off());
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let lock = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
-        assert!(matches!(lock, lock::Outcome::Acquired(_)));
+        assert!(matches!(lock, lock::LockOutcome::Acquired(_)));
         cache
             .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
             .expect("put");
@@ -757,7 +757,7 @@ mod unix {
             let mut child = child(&cache.base, umask);
             drop(child.stdin.take());
             assert!(child.wait().expect("ended").success(), "umask {umask}");
-            let path = file_of(&cache, &Name::for_test(1), "json");
+            let path = file_of(&cache, &CacheKey::for_test(1), "json");
             assert_eq!(mode(&path), 0o600, "umask {umask}");
             for directory in path.ancestors().skip(1).take(4) {
                 assert_eq!(mode(directory), 0o700, "{}", directory.display());
@@ -769,19 +769,19 @@ mod unix {
     fn a_killed_holders_lock_is_free_at_once() {
         let dir = tempfile::tempdir().expect("a directory");
         let cache = Cache::open(dir.path().join("cache"), Log::off());
-        let name = Name::for_test(1);
+        let name = CacheKey::for_test(1);
         let mut child = child(&cache.base, "022");
         while cache.get(HOST, &name).is_none() {
             assert_eq!(child.try_wait().expect("asked"), None, "ended too early");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
-        assert!(matches!(outcome, lock::Outcome::TimedOut));
+        assert!(matches!(outcome, lock::LockOutcome::TimedOut));
         child.kill().expect("killed");
         child.wait().expect("ended");
         assert!(file_of(&cache, &name, "lock").exists());
         let outcome = cache.lock(HOST, &name, lock::Wait::No, || None::<()>);
-        assert!(matches!(outcome, lock::Outcome::Acquired(_)));
+        assert!(matches!(outcome, lock::LockOutcome::Acquired(_)));
         drop(outcome);
         assert!(!file_of(&cache, &name, "lock").exists());
     }

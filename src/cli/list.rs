@@ -13,9 +13,9 @@ use serde::Deserialize;
 use super::Io;
 use crate::cache::Cache;
 use crate::env::Env;
+use crate::fs::read_bounded;
 use crate::log::Log;
-use crate::principal::{Facts, Identity};
-use crate::profile::read_bounded;
+use crate::principal::{Identity, Surroundings};
 use crate::protocol;
 use crate::registry::Registry;
 
@@ -34,7 +34,7 @@ pub(super) fn run(
 ) -> io::Result<ExitCode> {
     let mut hosts = BTreeMap::new();
     if let Some(cache) = cache {
-        let facts = Facts::load(env, log);
+        let facts = Surroundings::load(env, log);
         for held in cache.held(Utc::now()) {
             if hosts.contains_key(&held.host) {
                 continue;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::http::{Failure, Outcome};
+use super::http::{Failure, RequestOutcome};
 use crate::registry::{Registry, Service};
 use crate::secret::Secret;
 
@@ -405,7 +405,7 @@ impl Failure {
                 "check this machine's clock, then the server's certificate".to_owned()
             }
             Self::Tls { .. } => "check the endpoint settings and HTTPS_PROXY".to_owned(),
-            Self::Trust(error) => match &error.setting {
+            Self::TrustStore(error) => match &error.setting {
                 Some(setting) if setting == "SSL_CERT_DIR" => {
                     "set SSL_CERT_DIR to a directory of PEM certificates, or unset it".to_owned()
                 }
@@ -477,13 +477,13 @@ impl Step<'_> {
 
 /// What is known about a failure.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct FailureContext {
     pub(super) code: Option<String>,
     /// Without secrets already.
     pub(super) message: Option<String>,
     pub(super) request_id: Option<String>,
     /// How the last request of the step ended, if it sent any.
-    pub(super) outcome: Option<Outcome>,
+    pub(super) outcome: Option<RequestOutcome>,
     /// The SDK gave up waiting.
     pub(super) timed_out: bool,
 }
@@ -527,12 +527,13 @@ const THROTTLED: &[&str] = &[
 ];
 
 /// The one place where a failure becomes an [`Error`].
-pub(super) fn classify(step: Step<'_>, facts: Facts) -> Error {
+#[expect(clippy::too_many_lines)]
+pub(super) fn classify(step: Step<'_>, facts: FailureContext) -> Error {
     let from = || step.from().to_owned();
     let (status, ahead) = match &facts.outcome {
-        Some(Outcome::Failed(failure)) => return failed(step, failure.clone()),
-        Some(Outcome::Pending { doing }) => return timed_out(step, doing.clone()),
-        Some(Outcome::Replied { status, ahead, .. }) => (Some(*status), *ahead),
+        Some(RequestOutcome::Failed(failure)) => return failed(step, failure.clone()),
+        Some(RequestOutcome::Pending { doing }) => return timed_out(step, doing.clone()),
+        Some(RequestOutcome::Replied { status, ahead, .. }) => (Some(*status), *ahead),
         None => (None, None),
     };
     if facts.timed_out {
@@ -714,7 +715,7 @@ fn failed(step: Step<'_>, failure: Failure) -> Error {
     }
     let local = matches!(
         failure,
-        Failure::Trust(_) | Failure::ProxySetting(_) | Failure::Url
+        Failure::TrustStore(_) | Failure::ProxySetting(_) | Failure::Url
     );
     match step {
         Step::Metadata if !local => Error::NoCredentials {
@@ -737,15 +738,15 @@ fn timed_out(step: Step<'_>, doing: String) -> Error {
 }
 
 /// The end of the whole deadline, wherever it finds us.
-pub(super) fn past_deadline(outcome: Option<Outcome>, after: Duration) -> Error {
+pub(super) fn past_deadline(outcome: Option<RequestOutcome>, after: Duration) -> Error {
     let seconds = after.as_secs_f32();
     Error::TimedOut {
         doing: match outcome {
-            Some(Outcome::Pending { doing }) => format!("{doing} (after {seconds:.1} s)"),
-            Some(Outcome::Failed(failure)) => {
+            Some(RequestOutcome::Pending { doing }) => format!("{doing} (after {seconds:.1} s)"),
+            Some(RequestOutcome::Failed(failure)) => {
                 format!("after {seconds:.1} s; the last attempt said: {failure}")
             }
-            Some(Outcome::Replied { host, status, .. }) => {
+            Some(RequestOutcome::Replied { host, status, .. }) => {
                 format!("after {seconds:.1} s; the last reply of {host} was HTTP status {status}")
             }
             None => format!("after {seconds:.1} s"),

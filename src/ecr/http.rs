@@ -38,7 +38,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::trust::{self, Trust};
+use super::trust::{self, TrustStore};
 use crate::proxy::{self, Proxies, Proxy};
 
 /// No reply of a service that we ask is larger.
@@ -70,7 +70,7 @@ pub enum Failure {
     /// Other failures of TLS.
     Tls { host: String, what: String },
     /// The certificate authorities cannot be loaded.
-    Trust(trust::Error),
+    TrustStore(trust::Error),
     /// The TLS library is not what this build promises.
     Crypto { what: String },
     /// The proxy setting cannot be used.
@@ -108,7 +108,7 @@ impl fmt::Display for Failure {
                 "the TLS certificate of {host} has expired or is not valid yet"
             ),
             Self::Tls { host, what } => write!(f, "no TLS connection to {host}: {what}"),
-            Self::Trust(error) => match &error.setting {
+            Self::TrustStore(error) => match &error.setting {
                 Some(setting) => write!(f, "{setting}: {}", error.what),
                 None => f.write_str(&error.what),
             },
@@ -153,7 +153,7 @@ impl Failure {
 
 /// How the last request of a step ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum RequestOutcome {
     /// It has not.
     Pending {
         doing: String,
@@ -170,7 +170,7 @@ pub enum Outcome {
 #[derive(Debug, Default)]
 struct State {
     requests: u32,
-    outcome: Option<Outcome>,
+    outcome: Option<RequestOutcome>,
     events: Vec<String>,
 }
 
@@ -180,10 +180,10 @@ pub(super) struct Client(Arc<Inner>);
 
 struct Inner {
     proxies: Proxies,
-    trust: Trust,
+    trust: TrustStore,
     verbose: bool,
     tls: OnceLock<Result<TlsConnector, Failure>>,
-    idle: Mutex<HashMap<Endpoint, SendRequest<Full<Bytes>>>>,
+    idle: Mutex<HashMap<Origin, SendRequest<Full<Bytes>>>>,
     state: Mutex<State>,
 }
 
@@ -194,13 +194,13 @@ impl fmt::Debug for Client {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Endpoint {
+struct Origin {
     https: bool,
     host: String,
     port: u16,
 }
 
-impl fmt::Display for Endpoint {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
@@ -215,7 +215,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    pub(super) fn new(proxies: Proxies, trust: Trust, verbose: bool) -> Self {
+    pub(super) fn new(proxies: Proxies, trust: TrustStore, verbose: bool) -> Self {
         Self(Arc::new(Inner {
             proxies,
             trust,
@@ -237,7 +237,7 @@ impl Client {
     }
 
     /// How the last request since [`Client::begin_step`] ended.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    pub(super) fn outcome(&self) -> Option<RequestOutcome> {
         lock(&self.0.state).outcome.clone()
     }
 
@@ -256,13 +256,13 @@ impl Inner {
 
     /// Notes what is being done, for the time-out that may come.
     fn doing(&self, doing: String) {
-        lock(&self.state).outcome = Some(Outcome::Pending { doing });
+        lock(&self.state).outcome = Some(RequestOutcome::Pending { doing });
     }
 
     fn connector(&self) -> Result<TlsConnector, Failure> {
         let load = || {
             let start = Instant::now();
-            let roots = self.trust.load().map_err(Failure::Trust)?;
+            let roots = self.trust.load().map_err(Failure::TrustStore)?;
             self.log(|| {
                 format!(
                     "read {} certificate authorities from {} in {:?}",
@@ -394,7 +394,7 @@ impl HttpConnector for Connector {
             });
             result.map_err(|failure| {
                 client.0.log(|| failure.to_string());
-                lock(&client.0.state).outcome = Some(Outcome::Failed(failure.clone()));
+                lock(&client.0.state).outcome = Some(RequestOutcome::Failed(failure.clone()));
                 failure.into_connector_error()
             })
         })
@@ -408,13 +408,13 @@ fn gives_keys(body: Option<&[u8]>) -> bool {
     #[allow(dead_code, reason = "only whether they are there counts")]
     struct Reply<'a> {
         #[serde(borrow)]
-        access_token: Keys<'a>,
+        access_token: SignInKeys<'a>,
         expires_in: u32,
     }
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     #[allow(dead_code, reason = "only whether they are there counts")]
-    struct Keys<'a> {
+    struct SignInKeys<'a> {
         #[serde(borrow)]
         access_key_id: std::borrow::Cow<'a, str>,
         #[serde(borrow)]
@@ -438,7 +438,7 @@ async fn within<T>(
         Ok(result) => result,
         Err(_) => Err(Failure::TimedOut {
             doing: match &lock(&inner.state).outcome {
-                Some(Outcome::Pending { doing }) => doing.clone(),
+                Some(RequestOutcome::Pending { doing }) => doing.clone(),
                 _ => "connecting".to_owned(),
             },
         }),
@@ -455,7 +455,7 @@ impl Inner {
     ) -> Result<HttpResponse, Failure> {
         let start = Instant::now();
         let mut request = request.try_into_http1x().map_err(|_| Failure::Url)?;
-        let endpoint = endpoint_of(request.uri())?;
+        let endpoint = origin_of(request.uri())?;
         let attempt = {
             let mut state = lock(&self.state);
             state.requests += 1;
@@ -540,7 +540,7 @@ impl Inner {
                 host: endpoint.host,
             });
         }
-        lock(&self.state).outcome = Some(Outcome::Replied {
+        lock(&self.state).outcome = Some(RequestOutcome::Replied {
             host: endpoint.host,
             status: head.status.as_u16(),
             ahead: ahead(head.headers.get(DATE)),
@@ -554,7 +554,7 @@ impl Inner {
 
     async fn open(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Origin,
         proxy: Option<&Proxy>,
     ) -> Result<SendRequest<Full<Bytes>>, Failure> {
         // Authorities that cannot be loaded are told before anybody is called.
@@ -631,10 +631,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Whether requests can be made to it: over an empty one, for example, the SDK panics.
 pub(super) fn is_url(text: &str) -> bool {
-    text.parse().is_ok_and(|uri| endpoint_of(&uri).is_ok())
+    text.parse().is_ok_and(|uri| origin_of(&uri).is_ok())
 }
 
-fn endpoint_of(uri: &Uri) -> Result<Endpoint, Failure> {
+fn origin_of(uri: &Uri) -> Result<Origin, Failure> {
     let https = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
@@ -644,7 +644,7 @@ fn endpoint_of(uri: &Uri) -> Result<Endpoint, Failure> {
         .host()
         .filter(|host| !host.is_empty())
         .ok_or(Failure::Url)?;
-    Ok(Endpoint {
+    Ok(Origin {
         https,
         host: bare(host).to_owned(),
         port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
@@ -671,7 +671,7 @@ fn shown(proxy: &Proxy) -> String {
 /// scheme and host for a proxy that forwards it, without for everybody else.
 fn prepare(
     request: &mut Request<SdkBody>,
-    endpoint: &Endpoint,
+    endpoint: &Origin,
     proxy: Option<&Proxy>,
 ) -> Result<(), Failure> {
     let default = if endpoint.https { 443 } else { 80 };
@@ -788,7 +788,7 @@ fn words(error: &io::Error) -> String {
 }
 
 /// What a hyper error is about.
-fn broken(endpoint: &Endpoint, error: &hyper::Error) -> Failure {
+fn broken(endpoint: &Origin, error: &hyper::Error) -> Failure {
     let mut source = std::error::Error::source(error);
     let mut what = match error {
         _ if error.is_incomplete_message() => "closed before the reply was complete".to_owned(),
@@ -847,7 +847,7 @@ fn untrusted(host: &str, error: &io::Error) -> Failure {
     }
 }
 
-fn refused_by(proxy: &Proxy, endpoint: &Endpoint, status: u16) -> Failure {
+fn refused_by(proxy: &Proxy, endpoint: &Origin, status: u16) -> Failure {
     let host = &endpoint.host;
     Failure::Proxy {
         proxy: shown(proxy),
@@ -866,7 +866,7 @@ fn refused_by(proxy: &Proxy, endpoint: &Endpoint, status: u16) -> Failure {
 /// Asks the proxy for a connection to the endpoint.
 async fn tunnel(
     stream: &mut Box<dyn Stream>,
-    endpoint: &Endpoint,
+    endpoint: &Origin,
     proxy: &Proxy,
 ) -> Result<(), Failure> {
     let failure = |what: String| Failure::Proxy {

@@ -25,7 +25,7 @@ const MAX_STDOUT: usize = 1 << 20;
 const MAX_STDERR: usize = 4 << 10;
 
 /// How long a pipe may stay open after the command has ended, held by what it left running.
-const LINGER: Duration = Duration::from_millis(200);
+const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>
 #[derive(Deserialize)]
@@ -126,7 +126,7 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
             let read_err = read_up_to(stderr, &mut err, MAX_STDERR);
             both(read_out, read_err).await;
         };
-        let ended = told_to_end();
+        let ended = termination_signal();
         tokio::pin!(reading, ended);
         let mut read = false;
         loop {
@@ -136,7 +136,7 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
                 status = running.child.wait() => {
                     running.ended = true;
                     if !read {
-                        let _ = tokio::time::timeout(LINGER, &mut reading).await;
+                        let _ = tokio::time::timeout(PIPE_DRAIN_TIMEOUT, &mut reading).await;
                     }
                     break status;
                 }
@@ -178,7 +178,7 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
 /// Waits for a signal that asks us to end: the command, which may have a group of its own, must not
 /// go on alone.
 #[cfg(unix)]
-async fn told_to_end() {
+async fn termination_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let kinds = [
         SignalKind::interrupt(),
@@ -198,7 +198,7 @@ async fn told_to_end() {
 }
 
 #[cfg(not(unix))]
-async fn told_to_end() {
+async fn termination_signal() {
     std::future::pending().await
 }
 

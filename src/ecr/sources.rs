@@ -20,12 +20,12 @@ use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_types::region::Region;
 use zeroize::Zeroizing;
 
-use super::error::{Error, Facts, Step, classify};
-use super::http::{Direct, Outcome, SignIn};
+use super::error::{Error, FailureContext, Step, classify};
+use super::http::{Direct, RequestOutcome, SignIn};
 use super::process;
-use super::{Asking, absent, facts};
-use crate::principal::{ConsoleLogin, Keys, Role, Source, Sso, WebIdentity};
-use crate::profile::read_bounded;
+use super::{AwsSession, absent, facts};
+use crate::fs::{read_bounded, try_lock_exclusive};
+use crate::principal::{AccessKeys, ConsoleLogin, Role, Source, Sso, WebIdentity};
 use crate::secret::Secret;
 
 /// Instance metadata is next door or nowhere.
@@ -52,7 +52,7 @@ const ROLE: &str = "/latest/meta-data/iam/security-credentials/";
 /// What messages call the service behind SSO.
 const SSO: &str = "IAM Identity Center";
 
-impl Asking<'_> {
+impl AwsSession<'_> {
     /// The source's credentials.
     pub(super) async fn source(&mut self, source: &Source) -> Result<Credentials, Error> {
         self.client.begin_step();
@@ -86,8 +86,8 @@ impl Asking<'_> {
         by: &str,
     ) -> Result<Credentials, Error> {
         self.client.begin_step();
-        self.reachable(&role.sts)?;
-        self.sendable(&credentials, by)?;
+        Self::reachable(&role.sts)?;
+        Self::sendable(&credentials, by)?;
         let config = self.sdk_config(&role.sts, Some(credentials));
         let reply = aws_sdk_sts::Client::new(&config)
             .assume_role()
@@ -101,7 +101,7 @@ impl Asking<'_> {
             by,
         };
         match reply {
-            Ok(reply) => self.of_sts(reply.credentials),
+            Ok(reply) => Self::of_sts(reply.credentials),
             Err(error) => {
                 let error = classify(step, facts(&error, &self.client, &self.secrets));
                 Err(absent("STS", &role.sts, error))
@@ -110,7 +110,7 @@ impl Asking<'_> {
     }
 
     async fn web_identity(&mut self, web: &WebIdentity) -> Result<Credentials, Error> {
-        self.reachable(&web.sts)?;
+        Self::reachable(&web.sts)?;
         self.secrets.push(web.token.clone());
         let config = self.sdk_config(&web.sts, None);
         let reply = aws_sdk_sts::Client::new(&config)
@@ -124,7 +124,7 @@ impl Asking<'_> {
             role_arn: &web.role_arn,
         };
         match reply {
-            Ok(reply) => self.of_sts(reply.credentials),
+            Ok(reply) => Self::of_sts(reply.credentials),
             Err(error) => {
                 let error = classify(step, facts(&error, &self.client, &self.secrets));
                 Err(absent("STS", &web.sts, error))
@@ -132,10 +132,7 @@ impl Asking<'_> {
         }
     }
 
-    fn of_sts(
-        &mut self,
-        credentials: Option<aws_sdk_sts::types::Credentials>,
-    ) -> Result<Credentials, Error> {
+    fn of_sts(credentials: Option<aws_sdk_sts::types::Credentials>) -> Result<Credentials, Error> {
         let credentials = credentials
             .filter(|c| !c.access_key_id.is_empty() && !c.secret_access_key.is_empty())
             .ok_or_else(|| Error::Unexpected {
@@ -152,8 +149,8 @@ impl Asking<'_> {
     }
 
     async fn sso(&mut self, sso: &Sso) -> Result<Credentials, Error> {
-        self.reachable(&sso.oidc)?;
-        self.reachable(&sso.portal)?;
+        Self::reachable(&sso.oidc)?;
+        Self::reachable(&sso.portal)?;
         let expired = || Error::SsoExpired {
             profile: sso.profile.clone(),
         };
@@ -169,7 +166,7 @@ impl Asking<'_> {
             account_id: &sso.account_id,
             role_name: &sso.role_name,
         };
-        let alone = self.alone_with(&sso.login_file).await;
+        let alone = self.lock_token_file(&sso.login_file).await;
         let cached = cached_login(&sso.login_file);
         // A login that is still good is not held up by its renewal.
         let patience = match cached {
@@ -194,7 +191,7 @@ impl Asking<'_> {
             return Err(match self.client.outcome() {
                 None => expired(),
                 // A renewal that could not be kept, or a reply that is none.
-                Some(Outcome::Replied { status, .. })
+                Some(RequestOutcome::Replied { status, .. })
                     if status < 300 && !is_writable(&sso.login_file) =>
                 {
                     Error::LoginUnsaved {
@@ -202,11 +199,11 @@ impl Asking<'_> {
                         path: sso.login_file.clone(),
                     }
                 }
-                Some(Outcome::Replied { status, .. }) if status < 500 => expired(),
+                Some(RequestOutcome::Replied { status, .. }) if status < 500 => expired(),
                 outcome => {
-                    let facts = Facts {
+                    let facts = FailureContext {
                         outcome,
-                        ..Facts::default()
+                        ..FailureContext::default()
                     };
                     absent(SSO, &sso.oidc, classify(step, facts))
                 }
@@ -250,22 +247,22 @@ impl Asking<'_> {
     /// Lets one process at a time read and renew a login: its refresh token is good for one
     /// renewal, and the SDK writes over the file in place. Waits for half of the time that is left,
     /// and then, or where there are no locks, goes on all the same.
-    async fn alone_with(&self, login_file: &Path) -> Option<std::fs::File> {
+    async fn lock_token_file(&self, login_file: &Path) -> Option<std::fs::File> {
         let file = std::fs::File::open(login_file).ok()?;
         let now = Instant::now();
         let end = now + self.deadline.saturating_duration_since(now) / 2;
         loop {
-            match fs2::FileExt::try_lock_exclusive(&file) {
-                Ok(()) => return Some(file),
-                Err(error) if error.kind() != fs2::lock_contended_error().kind() => return None,
-                Err(_) if Instant::now() >= end => return None,
-                Err(_) => tokio::time::sleep(LOCK_PAUSE).await,
+            match try_lock_exclusive(&file) {
+                Ok(true) => return Some(file),
+                Err(_) => return None,
+                Ok(false) if Instant::now() >= end => return None,
+                Ok(false) => tokio::time::sleep(LOCK_PAUSE).await,
             }
         }
     }
 
     async fn login(&mut self, login: &ConsoleLogin) -> Result<Credentials, Error> {
-        self.reachable(&login.signin)?;
+        Self::reachable(&login.signin)?;
         let config = self
             .provider_config()
             .with_http_client(SignIn {
@@ -281,7 +278,7 @@ impl Asking<'_> {
         let step = Step::Login {
             profile: &login.profile,
         };
-        let alone = self.alone_with(&login.login_file).await;
+        let alone = self.lock_token_file(&login.login_file).await;
         let given = provider.provide_credentials().await;
         drop(alone);
         given.map_err(|error| match self.client.outcome() {
@@ -396,15 +393,15 @@ impl Asking<'_> {
         let facts = match tokio::time::timeout(METADATA_LIMIT, asked).await {
             Ok(Ok(credentials)) => return Ok(credentials),
             Ok(Err(error)) => self.provider_facts(&error),
-            Err(_) => Facts {
+            Err(_) => FailureContext {
                 outcome: self.client.outcome(),
                 timed_out: true,
-                ..Facts::default()
+                ..FailureContext::default()
             },
         };
         Err(classify(
             Step::Metadata,
-            Facts {
+            FailureContext {
                 message: Some("instance metadata gave no credentials".to_owned()),
                 ..facts
             },
@@ -427,18 +424,18 @@ impl Asking<'_> {
         super::error::redacted(&bare_urls(&unquoted.join("…")), &self.secrets)
     }
 
-    fn provider_facts(&self, error: &CredentialsError) -> Facts {
+    fn provider_facts(&self, error: &CredentialsError) -> FailureContext {
         let said = self.shown(&chain(error));
         self.log.debug(format_args!("the provider says: {said}"));
-        Facts {
+        FailureContext {
             outcome: self.client.outcome(),
             timed_out: matches!(error, CredentialsError::ProviderTimedOut(_)),
-            ..Facts::default()
+            ..FailureContext::default()
         }
     }
 }
 
-fn fixed(keys: &Keys) -> Credentials {
+fn fixed(keys: &AccessKeys) -> Credentials {
     Credentials::new(
         &keys.access_key_id,
         keys.secret_access_key.expose(),
@@ -468,12 +465,12 @@ fn is_writable(path: &Path) -> bool {
 fn cached_login(path: &Path) -> Option<Secret> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Login {
+    struct SsoTokenFile {
         access_token: Zeroizing<String>,
         expires_at: String,
     }
     let bytes = Zeroizing::new(read_bounded(path, MAX_LOGIN).ok()?);
-    let mut login: Login = serde_json::from_slice(&bytes).ok()?;
+    let mut login: SsoTokenFile = serde_json::from_slice(&bytes).ok()?;
     let expires_at = chrono::DateTime::parse_from_rfc3339(&login.expires_at).ok()?;
     let token = Secret::new(std::mem::take(&mut *login.access_token));
     (expires_at > chrono::Utc::now()).then_some(token)

@@ -11,9 +11,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::error::one_line;
-use super::http::Outcome;
+use super::http::RequestOutcome;
 use super::*;
-use crate::principal::{CaBundle, Identity, Keys, Role};
+use crate::principal::{AccessKeys, CaBundle, Identity, Role};
 use crate::registry::PARTITIONS;
 
 /// What the server does with one request.
@@ -134,7 +134,7 @@ fn serve(
                 let _ = wire.write_all(
                     format!("HTTP/1.1 200 X\r\ncontent-length: {size}\r\n\r\n").as_bytes(),
                 );
-                let chunk = [b' '; 1 << 16];
+                let chunk = vec![b' '; 1 << 16];
                 let mut left = size;
                 while left > 0 && wire.write_all(&chunk).is_ok() {
                     left = left.saturating_sub(chunk.len());
@@ -158,8 +158,8 @@ fn registry(host: &str) -> Registry {
     Registry::from_server_url(host).expect(host)
 }
 
-fn keys() -> Keys {
-    Keys {
+fn keys() -> AccessKeys {
+    AccessKeys {
         access_key_id: "AKIDEXAMPLE".into(),
         secret_access_key: Secret::from("sentinel-secret"),
         session_token: Some(Secret::from("sentinel-session")),
@@ -662,7 +662,14 @@ fn one_line_is_one_bounded_line() {
 }
 
 /// Step, code, message and outcome; then the cause, and whether others share it.
-type Case<'a> = (Step<'a>, &'a str, &'a str, Option<Outcome>, &'a str, bool);
+type Case<'a> = (
+    Step<'a>,
+    &'a str,
+    &'a str,
+    Option<RequestOutcome>,
+    &'a str,
+    bool,
+);
 
 #[test]
 fn failures_are_classified_by_step_code_and_outcome() {
@@ -688,18 +695,18 @@ fn failures_are_classified_by_step_code_and_outcome() {
         who: "K",
     };
     let replied = |status| {
-        Some(Outcome::Replied {
+        Some(RequestOutcome::Replied {
             host: "h".into(),
             status,
             ahead: None,
         })
     };
-    let failed = |failure| Some(Outcome::Failed(failure));
+    let failed = |failure| Some(RequestOutcome::Failed(failure));
     let dns = || Failure::Dns {
         host: "h".into(),
         temporary: false,
     };
-    let pending = Some(Outcome::Pending {
+    let pending = Some(RequestOutcome::Pending {
         doing: "connecting to h".into(),
     });
     #[rustfmt::skip]
@@ -735,11 +742,11 @@ fn failures_are_classified_by_step_code_and_outcome() {
     for (step, code, message, outcome, expected, shared) in cases {
         let error = classify(
             step,
-            Facts {
+            FailureContext {
                 code: Some(code.to_owned()).filter(|code| !code.is_empty()),
                 message: Some(message.to_owned()),
                 outcome,
-                ..Facts::default()
+                ..FailureContext::default()
             },
         );
         assert_eq!(error.to_string(), expected);
@@ -785,7 +792,7 @@ fn strange_keys_and_endpoints_are_errors_and_no_panic() {
         ("\u{e9}", "\0"),
     ] {
         let mut plan = plan(server.url());
-        plan.source = Source::Environment(Keys {
+        plan.source = Source::Environment(AccessKeys {
             access_key_id: id.into(),
             secret_access_key: Secret::from("sentinel"),
             session_token: Some(Secret::from(session)),

@@ -28,7 +28,7 @@ pub struct Error {
 
 /// Where the authorities come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(super) enum TrustStore {
     /// A file that must be good.
     Bundle(CaBundle),
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
@@ -40,7 +40,7 @@ pub(super) enum Trust {
     System,
 }
 
-impl Trust {
+impl TrustStore {
     pub(super) fn of(env: &Env, bundle: Option<&CaBundle>) -> Self {
         if let Some(bundle) = bundle {
             return Self::Bundle(bundle.clone());
@@ -215,12 +215,12 @@ mod tests {
         dir
     }
 
-    fn bundle(path: &Path) -> Trust {
+    fn bundle(path: &Path) -> TrustStore {
         let bundle = CaBundle {
             setting: "AWS_CA_BUNDLE".into(),
             path: path.to_owned(),
         };
-        Trust::of(&Env::of([("SSL_CERT_FILE", "/nowhere")]), Some(&bundle))
+        TrustStore::of(&Env::of([("SSL_CERT_FILE", "/nowhere")]), Some(&bundle))
     }
 
     #[test]
@@ -265,13 +265,13 @@ mod tests {
         let path = dir.display().to_string();
         let load_all = |vars: &[(&str, String)]| {
             let vars = vars.iter().map(|(name, value)| (*name, value.clone()));
-            Trust::of(&Env::of(vars), None)
+            TrustStore::of(&Env::of(vars), None)
                 .load()
                 .map(|roots| roots.len())
                 .map_err(|error| error.setting)
         };
         let load = |name, value| load_all(&[(name, value)]);
-        let system = Trust::System.load().map_or(0, |roots| roots.len());
+        let system = TrustStore::System.load().map_or(0, |roots| roots.len());
         let file = ("SSL_CERT_FILE", format!("{path}/ca.pem"));
         let dirs = ("SSL_CERT_DIR", path.clone());
         assert_eq!(load_all(std::slice::from_ref(&file)), Ok(system + 1));

@@ -116,8 +116,8 @@ impl Place {
         Cache::open(self.dir.path().join("cache"), Log::off())
     }
 
-    fn name(&self) -> Name {
-        match facts_of(&self.env)
+    fn name(&self) -> CacheKey {
+        match surroundings_of(&self.env)
             .plan(&registry())
             .expect("keys")
             .identity
@@ -128,8 +128,8 @@ impl Place {
     }
 }
 
-fn facts_of(env: &Env) -> Facts {
-    Facts::load(env, Log::off())
+fn surroundings_of(env: &Env) -> Surroundings {
+    Surroundings::load(env, Log::off())
 }
 
 fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws> {
@@ -193,7 +193,7 @@ fn a_lock_is_waited_for_half_of_the_deadline() {
     ]);
     let cache = place.cache();
     let held = cache.lock(HOST, &place.name(), Wait::No, || None::<()>);
-    assert!(matches!(held, Outcome::Acquired(_)));
+    assert!(matches!(held, LockOutcome::Acquired(_)));
     let others = place.cache();
     let mut helper = helper(&place, Some(&others));
     let began = Instant::now();
@@ -263,7 +263,7 @@ fn who_renews_holds_nobody_up() {
     pass(11 * 3600);
     let others = place.cache();
     let held = others.lock(HOST, &place.name(), Wait::No, || None::<()>);
-    assert!(matches!(held, Outcome::Acquired(_)));
+    assert!(matches!(held, LockOutcome::Acquired(_)));
     assert_eq!(password(helper.get(&registry())), "pw1");
     assert_eq!(helper.issuer.asked, 1);
     drop(held);
@@ -290,7 +290,7 @@ fn a_token_that_another_has_renewed_meanwhile_is_taken() {
 
 #[test]
 fn a_waiter_takes_what_the_holder_leaves_behind() {
-    let failure = |shared| Failure {
+    let failure = |shared| NegativeEntry {
         at: now(),
         shared,
         cause: "their cause".into(),
@@ -307,7 +307,7 @@ fn a_waiter_takes_what_the_holder_leaves_behind() {
         let mut helper = helper(&place, Some(&cache));
         let (others, name) = (place.cache(), place.name());
         let held = others.lock(HOST, &name, Wait::No, || None::<()>);
-        assert!(matches!(held, Outcome::Acquired(_)));
+        assert!(matches!(held, LockOutcome::Acquired(_)));
         let token = token_of("theirs");
         let mut left = failure(what == "shared failure");
         if what == "an old failure" {

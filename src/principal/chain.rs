@@ -10,11 +10,12 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::name::{Subject, hex};
-use super::settings::{Api, Settings, set};
-use super::{ConsoleLogin, Error, Keys, Role, Source, Sso, WebIdentity};
+use super::aws_settings::{Api, Settings, set};
+use super::cache_key::{Subject, hex};
+use super::{AccessKeys, ConsoleLogin, Error, Role, Source, Sso, WebIdentity};
 use crate::env::Env;
-use crate::profile::{Config, Section, read_bounded};
+use crate::fs::read_bounded;
+use crate::profile::{Config, Section};
 use crate::secret::Secret;
 
 /// No identity provider issues a token of this size, in bytes.
@@ -23,13 +24,13 @@ const TOKEN_LIMIT: usize = 1 << 20;
 /// What was found. The regions of STS and of the sign-in service are left blank: they depend on
 /// the registry.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Resolved {
     pub(super) source: Source,
     pub(super) roles: Vec<Role>,
     pub(super) subject: Option<Subject>,
 }
 
-impl From<Source> for Found {
+impl From<Source> for Resolved {
     fn from(source: Source) -> Self {
         Self {
             source,
@@ -44,7 +45,7 @@ pub(super) fn resolve(
     settings: &Settings<'_>,
     config: &Config,
     selected: &Section<'_>,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Resolved>, Error> {
     let mut roles = Vec::new();
     let mut seen = vec![selected.name().to_owned()];
     let mut next: Option<Section<'_>> = None;
@@ -53,7 +54,7 @@ pub(super) fn resolve(
         if seen.len() > 1
             && let Ok(Some(keys)) = static_keys(profile)
         {
-            break Some(Found::from(keys));
+            break Some(Resolved::from(keys));
         }
         // With a token file the role is taken by web identity, not assumed.
         let role_arn = profile.get("role_arn").is_some();
@@ -95,7 +96,7 @@ pub(super) fn resolve(
     let role_profile = roles.last().map(|role: &Role| role.profile.clone());
     roles.reverse();
     match (found, role_profile) {
-        (Some(found), _) => Ok(Some(Found { roles, ..found })),
+        (Some(found), _) => Ok(Some(Resolved { roles, ..found })),
         (None, None) => Ok(None),
         (None, Some(role_profile)) => Err(Error::SourceWithoutCredentials {
             profile: next.as_ref().unwrap_or(selected).name().to_owned(),
@@ -143,7 +144,7 @@ fn source(
     settings: &Settings<'_>,
     config: &Config,
     profile: &Section<'_>,
-) -> Result<Option<Found>, Error> {
+) -> Result<Option<Resolved>, Error> {
     let has = |key: &str| profile.get(key).is_some();
     let name = || profile.name().to_owned();
     if has("credential_source") {
@@ -161,7 +162,7 @@ fn source(
             token,
             sts: settings.endpoint(Api::Sts, "")?,
         });
-        return Ok(Some(Found {
+        return Ok(Some(Resolved {
             subject: Some(subject),
             ..source.into()
         }));
@@ -188,7 +189,7 @@ fn source(
         };
         return Ok(Some(source.into()));
     }
-    Ok(static_keys(profile)?.map(Found::from))
+    Ok(static_keys(profile)?.map(Resolved::from))
 }
 
 /// None if there is none of the three.
@@ -204,7 +205,7 @@ fn static_keys(profile: &Section<'_>) -> Result<Option<Source>, Error> {
     }
     Ok(Some(Source::Static {
         profile: profile.name().to_owned(),
-        keys: Keys {
+        keys: AccessKeys {
             access_key_id: required(profile, ID)?,
             secret_access_key: Secret::new(required(profile, SECRET)?),
             session_token: optional(profile, TOKEN).map(Secret::new),
@@ -245,7 +246,7 @@ pub(super) fn environment(settings: &Settings<'_>) -> Option<Source> {
     ]
     .into_iter()
     .find_map(|name| not_blank(settings.env, name))?;
-    Some(Source::Environment(Keys {
+    Some(Source::Environment(AccessKeys {
         access_key_id,
         secret_access_key: Secret::new(secret),
         session_token: settings.env.var("AWS_SESSION_TOKEN").map(Secret::new),
@@ -359,7 +360,7 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
     })
 }
 
-fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Found, Error> {
+fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Resolved, Error> {
     let session_arn = required(profile, "login_session")?;
     let dir = match settings.env.raw("AWS_LOGIN_CACHE_DIRECTORY") {
         Some(dir) => PathBuf::from(dir),
@@ -373,7 +374,7 @@ fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Found, Error>
         signin: settings.endpoint(Api::Signin, "")?,
         login_file,
     };
-    Ok(Found {
+    Ok(Resolved {
         subject: Some(Subject::of_login_cache(&dir)),
         ..Source::Login(login).into()
     })

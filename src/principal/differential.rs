@@ -7,6 +7,7 @@
 //! SDK takes for empty; one section in two spellings, which it merges at random.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use aws_config::profile::ProfileFileCredentialsProvider;
@@ -30,7 +31,7 @@ use crate::profile::{Config, Paths};
 /// What was chosen, in words that both sides can be put into.
 #[derive(Debug, PartialEq)]
 enum Choice {
-    /// Keys and calls, one after the other.
+    /// AccessKeys and calls, one after the other.
     Steps(Vec<String>),
     /// The next source in the order is asked.
     Next(String),
@@ -162,7 +163,7 @@ fn theirs(config: &str, credentials: &str, selected: &str) -> Choice {
     let mut text = format!("{error} {error:?}");
     let mut source = error.source();
     while let Some(error) = source {
-        text += &format!(" {error} {error:?}");
+        let _ = write!(text, " {error} {error:?}");
         source = error.source();
     }
     let cached = ["sso", "login"].into_iter().find_map(|kind| {
@@ -184,7 +185,7 @@ fn ours(config: &str, credentials: &str, selected: &str) -> (Choice, Option<Erro
         ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/test"),
     ]);
     let config = Config::of(config, credentials).map_err(Error::File);
-    let facts = Facts::of(&env, config, Paths::find(&env), Log::off());
+    let facts = Surroundings::of(&env, config, Paths::find(&env), Log::off());
     let registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
     let registry = Registry::from_server_url(registry).expect("a registry");
     let plan = match facts.plan(&registry) {
@@ -421,7 +422,7 @@ fn sources_are_asked_in_the_order_of_the_default_chain() {
         let theirs = output.split_once("choice: ").expect(&output).1;
         let theirs = theirs.lines().next().unwrap_or_default();
 
-        let facts = Facts::load(&Env::of(vars), Log::off());
+        let facts = Surroundings::load(&Env::of(vars), Log::off());
         let registry = Registry::from_server_url("public.ecr.aws").expect("a registry");
         let ours = match facts.plan(&registry).map(|plan| plan.source) {
             Ok(Source::Environment(keys) | Source::Static { keys, .. }) => keys.access_key_id,

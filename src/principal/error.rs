@@ -94,7 +94,7 @@ pub enum Error {
         /// The system's words, or ours.
         reason: String,
     },
-    /// Keys of one partition are of no use in another.
+    /// AccessKeys of one partition are of no use in another.
     PartitionMismatch {
         /// The role, session or region of the credentials.
         credentials: String,
@@ -120,6 +120,7 @@ pub enum Error {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines)]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoCredentials { looked_at } => {

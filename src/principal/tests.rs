@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::name::hex;
+use super::cache_key::hex;
 use super::*;
 use crate::env::Env;
 use crate::log::Log;
@@ -38,10 +38,10 @@ impl Home {
         path
     }
 
-    fn facts(&self, vars: &[(&str, &str)]) -> Facts {
+    fn facts(&self, vars: &[(&str, &str)]) -> Surroundings {
         let home = [("HOME", self.0.to_str().expect("UTF-8"))];
         let vars = home.iter().chain(vars).copied();
-        Facts::load(&Env::of(vars), Log::off())
+        Surroundings::load(&Env::of(vars), Log::off())
     }
 
     fn plan(&self, vars: &[(&str, &str)]) -> Result<Plan, Error> {
@@ -124,10 +124,10 @@ fn every_source_is_found_in_its_place() {
         let here = home.0.to_str().expect("UTF-8");
         home.write("token", &jwt(r#"{"iss":"i","sub":"s"}"#));
         for id in ["https://x", "s"] {
-            let file = name::hex(&<sha1::Sha1 as sha2::Digest>::digest(id));
+            let file = cache_key::hex(&<sha1::Sha1 as sha2::Digest>::digest(id));
             home.write(&format!(".aws/sso/cache/{file}.json"), "{}");
         }
-        let file = name::hex(&<sha2::Sha256 as sha2::Digest>::digest(
+        let file = cache_key::hex(&<sha2::Sha256 as sha2::Digest>::digest(
             "arn:aws:iam::123456789012:user/u",
         ));
         home.write(&format!(".aws/login/cache/{file}.json"), "{}");
@@ -233,7 +233,7 @@ fn all_differ(base: (&str, Vars<'_>), changes: &[(&str, Vars<'_>)], host: &str) 
     for (config, vars) in [base].iter().chain(changes) {
         let home = Home::new(config);
         for id in ["u", "u2", "s", "s2"] {
-            let file = name::hex(&<sha1::Sha1 as sha2::Digest>::digest(id));
+            let file = cache_key::hex(&<sha1::Sha1 as sha2::Digest>::digest(id));
             home.write(&format!(".aws/sso/cache/{file}.json"), "{}");
         }
         let plan = home.facts(vars).plan(&registry(host)).expect(config);
@@ -394,12 +394,12 @@ fn proxy_ca_retries_durations_and_secrets_are_not_in_the_name() {
 }
 
 #[test]
-fn an_ambient_name_is_that_of_the_key_and_the_roles() {
+fn an_ambient_key_is_that_of_the_key_and_the_roles() {
     let role = format!("[default]\nrole_arn = {ROLE}\ncredential_source = Ec2InstanceMetadata");
     let name = |config: &str, key: &str| {
         let plan = Home::new(config).plan(&[]).expect("ambient");
         assert_eq!(plan.identity, Identity::Ambient);
-        plan.ambient_name(&registry(HOST), key)
+        plan.ambient_key(&registry(HOST), key)
     };
     assert_eq!(name("", "ASIA1"), name("", "ASIA1"));
     assert_ne!(name("", "ASIA1"), name("", "ASIA2"));

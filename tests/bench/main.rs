@@ -6,6 +6,10 @@
 //! `--quick` makes few rounds; `--binary PATH` measures that one; `--check-budget` compares
 //! instruction and system-call counts, which do not depend on the machine's mood, with those in
 //! `budget.json`, and `--write-budget` records them there.
+#![allow(
+    clippy::pedantic,
+    reason = "test code counts in floats and small integers"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -20,7 +24,7 @@ mod surroundings;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// The repository, as it is at run time.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -28,7 +32,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What the command line asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    pub quick: bool,
+    pub(crate) quick: bool,
     /// Only rows whose title contains this.
     pub only: Option<String>,
     /// The programs of ours to measure, by name.

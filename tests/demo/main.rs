@@ -1,6 +1,10 @@
 //! Shows the main job against a fake of AWS on loopback: `cargo test --test demo`.
 //!
 //! It asserts what it shows, and fails when that is not so.
+#![allow(
+    clippy::pedantic,
+    reason = "test code counts in floats and small integers"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -34,7 +38,10 @@ fn main() {
     let running: Vec<_> = (0..20)
         .map(|_| crowd.run_of("get").stdin(HOST).spawn())
         .collect();
-    let ended: Vec<Output> = running.into_iter().map(|one| one.wait()).collect();
+    let ended: Vec<Output> = running
+        .into_iter()
+        .map(support::run::Running::wait)
+        .collect();
     let elapsed = started.elapsed();
     let first = ended[0].expect_secret(HOST);
     assert!(ended.iter().all(|one| one.expect_secret(HOST) == first));

@@ -1,4 +1,8 @@
 //! The integration tests, in one binary: linking the AWS SDK once is slow enough.
+#![allow(
+    clippy::pedantic,
+    reason = "test code counts in floats and small integers"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

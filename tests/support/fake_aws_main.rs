@@ -4,9 +4,10 @@
 //! ends (`--forever`: until it is killed). `/__control/calls`, `passwords`, `behaviour`,
 //! `connections`, `forget` and `reset` on any of its ports steer it.
 #![allow(
+    clippy::pedantic,
     dead_code,
     unused_imports,
-    reason = "the module serves the tests as well"
+    reason = "the module serves the tests as well, which count in floats and small integers"
 )]
 
 mod fake;

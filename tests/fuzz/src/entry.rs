@@ -8,24 +8,24 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use docker_credential_ecr_login::cache::Cache;
-use docker_credential_ecr_login::env::Env;
-use docker_credential_ecr_login::log::Log;
-use docker_credential_ecr_login::principal::{Facts, Identity, Name};
-use docker_credential_ecr_login::registry::Registry;
-use docker_credential_ecr_login::secret::Secret;
-use docker_credential_ecr_login::token::{Login, Token};
+use docker_credential_ecr_login::fuzzing::Cache;
+use docker_credential_ecr_login::fuzzing::Env;
+use docker_credential_ecr_login::fuzzing::Log;
+use docker_credential_ecr_login::fuzzing::{Surroundings, Identity, CacheKey};
+use docker_credential_ecr_login::fuzzing::Registry;
+use docker_credential_ecr_login::fuzzing::Secret;
+use docker_credential_ecr_login::fuzzing::{Login, Token};
 use libfuzzer_sys::fuzz_target;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
-fn name() -> Name {
+fn name() -> CacheKey {
     let env = Env::of([
         ("AWS_ACCESS_KEY_ID", "AKIAFUZZ"),
         ("AWS_SECRET_ACCESS_KEY", "s"),
     ]);
     let registry = Registry::from_server_url(HOST).expect("ECR's");
-    match Facts::load(&env, Log::off())
+    match Surroundings::load(&env, Log::off())
         .plan(&registry)
         .map(|plan| plan.identity)
     {
@@ -43,7 +43,7 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 thread_local! {
-    static PLACE: (tempfile::TempDir, Name) = (fuzz::directory(), name());
+    static PLACE: (tempfile::TempDir, CacheKey) = (fuzz::directory(), name());
 }
 
 fuzz_target!(|bytes: &[u8]| {

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Instant;
 
-use docker_credential_ecr_login::ecr::{Error, Issued, Issuer};
-use docker_credential_ecr_login::principal::Plan;
-use docker_credential_ecr_login::registry::Registry;
-use docker_credential_ecr_login::secret::Secret;
-use docker_credential_ecr_login::token::Login;
+use docker_credential_ecr_login::fuzzing::{Error, Issued, Issuer};
+use docker_credential_ecr_login::fuzzing::Plan;
+use docker_credential_ecr_login::fuzzing::Registry;
+use docker_credential_ecr_login::fuzzing::Secret;
+use docker_credential_ecr_login::fuzzing::Login;
 
 /// A directory of this process, in memory where the system has such a place.
 pub fn directory() -> tempfile::TempDir {

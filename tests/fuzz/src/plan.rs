@@ -7,10 +7,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::fs;
 
-use docker_credential_ecr_login::env::Env;
-use docker_credential_ecr_login::log::Log;
-use docker_credential_ecr_login::principal::Facts;
-use docker_credential_ecr_login::registry::Registry;
+use docker_credential_ecr_login::fuzzing::Env;
+use docker_credential_ecr_login::fuzzing::Log;
+use docker_credential_ecr_login::fuzzing::Surroundings;
+use docker_credential_ecr_login::fuzzing::Registry;
 use libfuzzer_sys::fuzz_target;
 
 const HOSTS: [&str; 3] = [
@@ -44,16 +44,16 @@ fuzz_target!(|bytes: &[u8]| {
         let env = Env::of(variables.chain([("HOME".to_owned(), home.as_os_str().to_owned())]));
         let lines = RefCell::new(String::new());
         let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
-        let facts = Facts::load(&env, Log::to(&write));
+        let facts = Surroundings::load(&env, Log::to(&write));
         for host in HOSTS {
             let registry = Registry::from_server_url(host).expect("ECR's");
             let first = facts.plan(&registry);
-            let second = Facts::load(&env, Log::off()).plan(&registry);
+            let second = Surroundings::load(&env, Log::off()).plan(&registry);
             // A file that names itself a token is a moving target; nothing else is.
             assert_eq!(format!("{first:?}"), format!("{second:?}"));
             match &first {
                 Ok(plan) => {
-                    let _ = plan.ambient_name(&registry, "AKIA");
+                    let _ = plan.ambient_key(&registry, "AKIA");
                 }
                 Err(error) => lines
                     .borrow_mut()

@@ -1,7 +1,7 @@
 //! Whatever URL a client sends names a registry of ECR's, and always the same one, or none.
 #![no_main]
 
-use docker_credential_ecr_login::registry::{PARTITIONS, Registry, Service};
+use docker_credential_ecr_login::fuzzing::{PARTITIONS, Registry, Service};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -7,8 +7,8 @@ use std::io::Cursor;
 use std::process::ExitCode;
 
 use docker_credential_ecr_login::cli::{self, Io};
-use docker_credential_ecr_login::env::Env;
-use docker_credential_ecr_login::log::Log;
+use docker_credential_ecr_login::fuzzing::Env;
+use docker_credential_ecr_login::fuzzing::Log;
 use fuzz::{FakeAws, PASSWORD};
 use libfuzzer_sys::fuzz_target;
 

@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Endpoint, Name, Role, Source};
+use super::{CacheKey, Endpoint, Role, Source};
 use crate::registry::Registry;
 
 /// Of the list, not of the cache file.
 const VERSION: &str = "1";
 
 /// What stands for the source.
-pub(super) enum Who<'a> {
+pub(super) enum KeyMaterial<'a> {
     /// Its settings, and what they do not say by themselves.
     Settings(Option<&'a Subject>),
     /// The key ID that an ambient source gave.
@@ -132,8 +132,8 @@ pub(super) fn name(
     api: &Endpoint,
     source: &Source,
     roles: &[Role],
-    who: Who<'_>,
-) -> Name {
+    who: KeyMaterial<'_>,
+) -> CacheKey {
     let mut list = List(Sha256::new());
     list.add("version", VERSION);
     list.add("service", registry.service().id());
@@ -142,8 +142,8 @@ pub(super) fn name(
     list.add("environment keys", "allowed");
     list.add("source", source.kind());
     match who {
-        Who::Key(access_key_id) => list.add("ambient key", access_key_id),
-        Who::Settings(subject) => settings(&mut list, source, subject),
+        KeyMaterial::Key(access_key_id) => list.add("ambient key", access_key_id),
+        KeyMaterial::Settings(subject) => settings(&mut list, source, subject),
     }
     for role in roles {
         list.add("role", &role.role_arn);
@@ -151,7 +151,7 @@ pub(super) fn name(
         list.maybe("session", role.session_name.as_deref());
         list.endpoint("sts", &role.sts);
     }
-    Name(hex(&list.0.finalize()))
+    CacheKey(hex(&list.0.finalize()))
 }
 
 fn settings(list: &mut List, source: &Source, subject: Option<&Subject>) {

@@ -6,9 +6,9 @@
 
 use std::path::Path;
 
-use super::chain::{self, Found};
-use super::name::{Subject, Who, name};
-use super::settings::{Api, Settings};
+use super::aws_settings::{Api, Settings};
+use super::cache_key::{KeyMaterial, Subject, name};
+use super::chain::{self, Resolved};
 use super::{Endpoint, Error, Identity, Network, Plan, Role, Source, WebIdentity};
 use crate::env::Env;
 use crate::log::Log;
@@ -18,8 +18,8 @@ use crate::secret::Secret;
 
 /// Everything local that decides who asks, whatever the registry.
 #[derive(Debug)]
-pub struct Facts {
-    chosen: Result<Found, Error>,
+pub struct Surroundings {
+    chosen: Result<Resolved, Error>,
     /// The selected profile, if the source is in it.
     profile: Option<String>,
     ecr: Result<Option<String>, Error>,
@@ -29,12 +29,13 @@ pub struct Facts {
     dual_stack: Result<bool, Error>,
     regions: Vec<String>,
     network: Network,
-    looked: Looked,
+    looked: SearchTrace,
 }
 
 /// For messages only.
 #[derive(Debug)]
-struct Looked {
+#[expect(clippy::struct_excessive_bools)]
+struct SearchTrace {
     key_id_set: bool,
     selected: String,
     profile_exists: bool,
@@ -43,8 +44,8 @@ struct Looked {
     metadata_disabled: bool,
 }
 
-impl Facts {
-    /// Reads variables and files. What is wrong with them is said by [`Facts::plan`].
+impl Surroundings {
+    /// Reads variables and files. What is wrong with them is said by [`Surroundings::plan`].
     pub fn load(env: &Env, log: Log<'_>) -> Self {
         let paths = Paths::find(env);
         let config = Config::load(&paths).map_err(Error::File);
@@ -86,7 +87,7 @@ impl Facts {
                 },
             },
         };
-        let looked = Looked {
+        let looked = SearchTrace {
             key_id_set: chain::key_id(env).is_some(),
             selected,
             profile_exists,
@@ -130,7 +131,7 @@ impl Facts {
         Error::NoCredentials { looked_at }
     }
 
-    /// Who asks for this registry's token, and where. Reads nothing.
+    /// KeyMaterial asks for this registry's token, and where. Reads nothing.
     pub fn plan(&self, registry: &Registry) -> Result<Plan, Error> {
         let found = self.chosen.as_ref().map_err(Error::clone)?;
         let api = self.api(registry)?;
@@ -168,7 +169,7 @@ impl Facts {
         })
     }
 
-    /// Who asks where a web identity token and a role are handed in, whatever else is set. The
+    /// KeyMaterial asks where a web identity token and a role are handed in, whatever else is set. The
     /// plan names nobody: such a token is not cached.
     pub fn web_identity_plan(
         &self,
@@ -234,7 +235,7 @@ impl Facts {
 }
 
 /// The sources behind the profile.
-fn after_profile(settings: &Settings<'_>) -> Result<Option<Found>, Error> {
+fn after_profile(settings: &Settings<'_>) -> Result<Option<Resolved>, Error> {
     let env = settings.env;
     let file = env.var("AWS_WEB_IDENTITY_TOKEN_FILE");
     if let (Some(file), Some(role_arn)) = (file, env.var("AWS_ROLE_ARN")) {
@@ -247,13 +248,13 @@ fn after_profile(settings: &Settings<'_>) -> Result<Option<Found>, Error> {
             token,
             sts: settings.endpoint(Api::Sts, "")?,
         });
-        return Ok(Some(Found {
+        return Ok(Some(Resolved {
             subject: Some(subject),
             ..source.into()
         }));
     }
     let source = chain::container(settings).or_else(|| chain::instance_metadata(settings));
-    Ok(source.map(Found::from))
+    Ok(source.map(Resolved::from))
 }
 
 fn check_arn(arn: &str, what: &str, registry: &Registry) -> Result<(), Error> {
@@ -295,7 +296,7 @@ fn identity(
     if ambient {
         return Identity::Ambient;
     }
-    let who = Who::Settings(subject);
+    let who = KeyMaterial::Settings(subject);
     Identity::Pinned(name(registry, api, source, roles, who))
 }
 
@@ -315,7 +316,7 @@ fn is_task_uri(uri: &str) -> bool {
             })
 }
 
-impl Looked {
+impl SearchTrace {
     fn list(&self) -> Vec<String> {
         let keys = match self.key_id_set {
             true => "the environment (AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY)",

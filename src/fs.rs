@@ -1,0 +1,86 @@
+//! Reading small files that other programs write, and taking advisory locks.
+//!
+//! The paths come from variables and config files, so they may name anything: a pipe that nobody
+//! writes to, a device without an end, a file of another user. Every read here is bounded in size
+//! and in time. `open` avoids the extra system calls of musl's own, which count on the path of
+//! every cached answer.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a pipe may stay silent.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Between two reads of a pipe that has nothing to read.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Whether a symbolic link as the last component is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    Follow,
+    Refuse,
+}
+
+/// Opens a file to read it. Never blocks on a FIFO.
+#[cfg(unix)]
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    if links == Links::Refuse {
+        flags |= OFlags::NOFOLLOW;
+    }
+    // musl's own follows each `open` with an `fcntl`.
+    let open = || rustix::fs::open(path, flags, Mode::empty());
+    Ok(rustix::io::retry_on_intr(open)?.into())
+}
+
+/// Opens a file to read it.
+#[cfg(not(unix))]
+pub(crate) fn open(path: &Path, _: Links) -> io::Result<File> {
+    File::open(path)
+}
+
+/// Reads a file of at most `limit` bytes, without a `stat` first.
+pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut file = open(path, Links::Follow)?;
+    // Few files are longer, and what is not written to need not be cleared.
+    let mut bytes = vec![0; (16 << 10).min(limit + 1)];
+    let mut len = 0;
+    let mut waited = Duration::ZERO;
+    loop {
+        match file.read(&mut bytes[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            // A pipe, such as a shell's <(…): its writer may take a while, but not for ever.
+            Err(e) if e.kind() == ErrorKind::WouldBlock && waited < LONGEST_WAIT => {
+                std::thread::sleep(PAUSE);
+                waited += PAUSE;
+                continue;
+            }
+            Err(e) => return Err(e),
+        }
+        if len > limit {
+            return Err(io::Error::new(ErrorKind::FileTooLarge, "it is too large"));
+        }
+        if len == bytes.len() {
+            bytes.resize((len * 4).min(limit + 1), 0);
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}
+
+/// Takes an exclusive advisory lock; false if another process holds it.
+pub(crate) fn try_lock_exclusive(file: &File) -> io::Result<bool> {
+    loop {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == fs2::lock_contended_error().kind() => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}
