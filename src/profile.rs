@@ -676,7 +676,7 @@ mod tests {
     }
 
     #[test]
-    fn several_spellings_of_a_section_merge_in_the_order_of_the_file() {
+    fn spellings_of_one_section_merge_in_file_order() {
         let config =
             Config::of("[profile a]\nk=1\nx=1\n[profile  a]\nk=2\n", "[a]\nx=3").expect("good");
         let a = config.profile("a").expect("there");
@@ -705,7 +705,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_file_is_empty_and_an_unreadable_one_is_an_error() {
+    fn missing_file_is_empty_unreadable_is_an_error() {
         let dir = std::env::temp_dir().join(format!("ecr-profile-{}", std::process::id()));
         std::fs::create_dir_all(&dir).expect("create");
         std::fs::write(dir.join("latin1"), b"[default]\nk = \xe9").expect("write");

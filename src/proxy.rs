@@ -428,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn upper_case_goes_before_lower_case_and_all_proxy_is_nothing() {
+    fn upper_case_wins_and_all_proxy_is_ignored() {
         let host = "sts.amazonaws.com";
         let of = |vars: &[(&str, &str)], https| proxied(vars, https, host, 443);
         let both = [("HTTPS_PROXY", "u:1"), ("https_proxy", "l:2")];
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_cannot_be_used_is_an_error_that_shows_no_password() {
+    fn unusable_proxy_error_shows_no_password() {
         for (url, error) in [
             (
                 "socks5://u:hunter2@p:1",

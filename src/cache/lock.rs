@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_free_lock_is_taken_at_once_and_leaves_no_file_behind() {
+    fn free_lock_is_taken_and_leaves_no_file() {
         let dir = tempfile::tempdir().expect("a directory");
         let name = CacheKey::for_test(1);
         let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn never_two_hold_the_lock_though_its_file_comes_and_goes() {
+    fn lock_is_exclusive_though_its_file_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
         let name = CacheKey::for_test(1);
         let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));

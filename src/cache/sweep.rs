@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_entries_of_any_principal_and_registry_go_when_one_is_written() {
+    fn every_write_sweeps_all_expired_entries() {
         let (_dir, cache) = cache();
         let (a, b, c) = (
             CacheKey::for_test(1),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_is_valid_stays_whatever_its_files_time_says() {
+    fn valid_entry_survives_whatever_its_mtime() {
         let (_dir, cache) = cache();
         let name = CacheKey::for_test(1);
         cache
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_processes_left_goes_and_other_peoples_files_stay() {
+    fn sweep_takes_leftovers_and_no_foreign_file() {
         let (_dir, cache) = cache();
         let name = CacheKey::for_test(1);
         cache
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn sweeping_never_loses_an_entry_that_is_being_renewed() {
+    fn sweep_never_loses_a_renewed_entry() {
         let (_dir, cache) = cache();
         let base = cache.base.clone();
         let name = CacheKey::for_test(1);

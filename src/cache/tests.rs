@@ -21,7 +21,7 @@ pub(super) fn at(seconds: i64) -> DateTime<Utc> {
 
 #[cfg(unix)]
 #[test]
-fn the_log_names_what_is_not_read_once_and_says_nothing_of_a_miss() {
+fn log_names_an_unreadable_file_once() {
     use std::os::unix::fs::PermissionsExt;
     let dir = tempfile::tempdir().expect("a directory");
     let base = dir.path().join("cache");
@@ -176,7 +176,7 @@ fn an_entry_copied_to_another_host_or_name_is_a_miss() {
 }
 
 #[test]
-fn a_corrupt_entry_is_a_miss_that_the_next_token_replaces() {
+fn corrupt_entry_is_a_miss_and_is_replaced() {
     let (_dir, cache) = cache();
     let name = CacheKey::for_test(1);
     let good = token("pw", 0, 7200);
@@ -207,7 +207,7 @@ fn a_corrupt_entry_is_a_miss_that_the_next_token_replaces() {
 }
 
 #[test]
-fn a_directory_in_place_of_an_entry_is_a_miss_and_is_replaced() {
+fn directory_as_entry_is_a_miss_and_is_replaced() {
     let (_dir, cache) = cache();
     let name = CacheKey::for_test(1);
     let path = file_of(&cache, &name, "json");
@@ -253,7 +253,7 @@ fn what_is_no_plain_host_name_names_no_directory() {
 }
 
 #[test]
-fn erase_takes_every_principal_of_one_registry_and_leaves_locks_held() {
+fn erase_takes_all_principals_but_no_held_lock() {
     let (_dir, cache) = cache();
     let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
     let good = token("pw", 0, 7200);
@@ -281,7 +281,7 @@ fn erase_takes_every_principal_of_one_registry_and_leaves_locks_held() {
 }
 
 #[test]
-fn a_kept_login_lives_until_its_end_and_is_nobodys_token() {
+fn stored_login_is_apart_from_cached_tokens() {
     let (_dir, cache) = cache();
     let name = CacheKey::for_test(1);
     let login = token("docker", 0, 0).login;
@@ -352,7 +352,7 @@ fn what_is_held_is_what_has_not_expired() {
 }
 
 #[test]
-fn a_failure_is_noted_beside_the_token_and_forgotten_with_the_next() {
+fn negative_entry_ends_with_the_next_token() {
     let (_dir, cache) = cache();
     let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
     let good = token("pw", 0, 7200);
@@ -608,7 +608,7 @@ mod unix {
     }
 
     #[test]
-    fn a_link_to_the_base_is_the_users_will_and_a_strangers_is_not() {
+    fn only_own_links_to_the_base_are_followed() {
         let (dir, cache, name) = filled();
         let link = dir.path().join("link");
         symlink(&cache.base, &link).expect("linked");
@@ -676,7 +676,7 @@ mod unix {
     }
 
     #[test]
-    fn a_read_only_or_impossible_place_is_an_error_and_a_miss() {
+    fn read_only_place_is_an_error_and_a_miss() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("file");
         fs::write(&file, "").expect("written");

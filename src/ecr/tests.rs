@@ -260,7 +260,7 @@ fn ecr_public_is_asked_with_its_own_service() {
 }
 
 #[test]
-fn roles_are_assumed_one_after_the_other_on_one_connection() {
+fn chained_roles_share_one_connection() {
     let server = server(
         false,
         vec![
@@ -448,7 +448,7 @@ fn a_plain_endpoint_loads_no_authorities() {
 }
 
 #[test]
-fn https_goes_through_a_tunnel_and_http_in_absolute_form() {
+fn https_tunnels_and_http_uses_absolute_form() {
     let proxy = server(false, vec![Act::Reply(200, "", good())]);
     let url = format!("http://u:sentinel@127.0.0.1:{}", proxy.port);
     let env = Env::of([("HTTP_PROXY", &url)]);
@@ -522,7 +522,7 @@ fn https_goes_through_a_tunnel_and_http_in_absolute_form() {
 }
 
 #[test]
-fn credentials_of_an_ambient_source_are_asked_for_once() {
+fn ambient_credentials_are_fetched_once() {
     let creds = r#"{"AccessKeyId":"ASIAC","SecretAccessKey":"s","Token":"t","Expiration":"2999-01-01T00:00:00Z"}"#;
     let server = server(
         false,
@@ -558,7 +558,7 @@ fn credentials_of_an_ambient_source_are_asked_for_once() {
 }
 
 #[test]
-fn instance_metadata_that_does_not_answer_counts_as_no_credentials() {
+fn silent_instance_metadata_is_no_credentials() {
     for (act, expected) in [
         (Act::Hang, "instance metadata cannot be reached"),
         (
@@ -832,7 +832,7 @@ fn strange_keys_and_endpoints_are_errors_and_no_panic() {
 }
 
 #[test]
-fn a_region_without_fips_or_dual_stack_is_said_to_have_none() {
+fn missing_fips_or_dual_stack_endpoint_is_named() {
     // No resolver is asked for a label of 64 characters.
     let suffix = "a".repeat(64);
     for (fips, dual_stack, url, expected) in [

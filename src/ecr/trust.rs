@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn ssl_cert_file_and_dir_replace_half_of_the_systems_store_each() {
+    fn ssl_cert_file_and_dir_each_replace_half() {
         let dir = dir("named");
         std::fs::write(dir.join("ca.pem"), PEM).expect("writable");
         std::fs::write(dir.join("README"), "not a certificate").expect("writable");

@@ -203,7 +203,7 @@ fn a_lock_is_waited_for_half_of_the_deadline() {
 }
 
 #[test]
-fn a_miss_may_take_the_whole_deadline_and_a_renewal_three_seconds() {
+fn miss_has_the_deadline_renewal_three_seconds() {
     let mut place = Place::new();
     place.env = Env::of([
         ("AWS_ACCESS_KEY_ID", "AKIA1"),
@@ -222,7 +222,7 @@ fn a_miss_may_take_the_whole_deadline_and_a_renewal_three_seconds() {
 }
 
 #[test]
-fn a_usable_token_outlives_failures_and_is_not_renewed_for_a_minute_after_one() {
+fn failed_renewal_serves_stale_and_pauses() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
@@ -271,7 +271,7 @@ fn who_renews_holds_nobody_up() {
 }
 
 #[test]
-fn a_token_that_another_has_renewed_meanwhile_is_taken() {
+fn token_renewed_by_another_process_is_served() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
@@ -400,7 +400,7 @@ fn a_reply_that_may_not_be_kept_is_served_once() {
 }
 
 #[test]
-fn no_token_is_believed_to_live_for_more_than_twelve_hours() {
+fn no_token_lives_longer_than_twelve_hours() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
@@ -427,7 +427,7 @@ fn without_a_cache_everybody_asks() {
 }
 
 #[test]
-fn an_ambient_source_is_asked_who_it_is_and_each_has_its_own_entry() {
+fn ambient_sources_have_one_entry_per_key_id() {
     let uri = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/x");
     let place = Place::with([uri]);
     let cache = place.cache();
@@ -501,7 +501,7 @@ fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
 }
 
 #[test]
-fn only_a_reply_that_is_ours_and_has_life_left_is_kept() {
+fn only_a_matching_unexpired_response_is_cached() {
     let registry = Registry::from_server_url(HOST).expect("ECR");
     for (expires_in, endpoint, kept) in [
         (Some(60), None, true),

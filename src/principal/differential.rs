@@ -362,7 +362,7 @@ proptest! {
 /// The SDK reads the environment of the process, so each row is a process of its own: this test
 /// again, with the row's variables and no others, in which it prints what the default chain did.
 #[test]
-fn sources_are_asked_in_the_order_of_the_default_chain() {
+fn sources_follow_the_default_chain() {
     const CHILD: &str = "PLAN_TEST_CHILD";
     if std::env::var_os(CHILD).is_some() {
         return println!("choice: {}", default_chain());
@@ -412,7 +412,7 @@ fn sources_are_asked_in_the_order_of_the_default_chain() {
         let vars: Vec<_> = files.iter().chain(*row).copied().collect();
         let output = std::process::Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "--nocapture"])
-            .arg("principal::differential::sources_are_asked_in_the_order_of_the_default_chain")
+            .arg("principal::differential::sources_follow_the_default_chain")
             .env_clear()
             .envs(vars.iter().copied())
             .env(CHILD, "1")

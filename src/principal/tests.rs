@@ -205,7 +205,7 @@ fn what_is_wrong_is_said_with_profile_and_key() {
 }
 
 #[test]
-fn environment_keys_win_over_files_that_cannot_be_used() {
+fn environment_keys_win_over_unusable_files() {
     let home = Home::new("[default\nregion = x");
     let plan = home.plan(&KEYS).expect("keys");
     assert_eq!(plan.source_kind(), "environment variables");
@@ -213,7 +213,7 @@ fn environment_keys_win_over_files_that_cannot_be_used() {
 }
 
 #[test]
-fn an_incomplete_profile_never_leads_to_instance_metadata() {
+fn incomplete_profile_never_leads_to_metadata() {
     for profile in ["sso_start_url = u", "aws_access_key_id = x", "role_arn = r"] {
         let home = Home::new(&format!("[default]\n{profile}"));
         assert!(home.plan(&[]).is_err(), "{profile}");
@@ -315,7 +315,7 @@ fn names_differ_between_registries() {
 }
 
 #[test]
-fn a_web_identity_is_named_by_its_claims_and_not_by_its_token() {
+fn web_identity_key_is_its_claims_not_its_token() {
     let home = Home::new("");
     let path = home.0.join("token");
     let vars = |path: &Path| {
@@ -366,7 +366,7 @@ fn a_web_identity_is_named_by_its_claims_and_not_by_its_token() {
 }
 
 #[test]
-fn proxy_ca_retries_durations_and_secrets_are_not_in_the_name() {
+fn cache_key_has_no_connection_setting_or_secret() {
     let config = |extra: &str| {
         format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n{extra}\n[profile b]\n{STATIC}")
     };
@@ -446,7 +446,7 @@ fn an_endpoint_comes_from_the_most_specific_setting() {
 }
 
 #[test]
-fn fips_and_dual_stack_are_those_of_the_host_or_of_the_user_but_not_of_an_override() {
+fn endpoint_override_beats_fips_and_dual_stack() {
     let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
     let host = "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com";
     #[rustfmt::skip]
@@ -514,7 +514,7 @@ fn sts_is_asked_in_the_partition_of_the_role() {
 }
 
 #[test]
-fn every_source_belongs_to_a_partition_and_is_asked_in_it() {
+fn sources_are_called_in_their_partition() {
     let sso = |region: &str| {
         format!(
             "[default]\nsso_start_url = https://x\nsso_region = {region}\nsso_account_id = 1\nsso_role_name = r\n"
@@ -645,7 +645,7 @@ fn a_query_is_cut_off_and_its_mark_kept() {
 }
 
 #[test]
-fn a_profile_may_repeat_its_sso_session_but_not_contradict_it() {
+fn profile_may_repeat_its_sso_session_settings() {
     let config = |url: &str| {
         format!(
             "[default]\nsso_session = s\nsso_start_url = {url}\nsso_account_id = 1\nsso_role_name = r\n\
@@ -667,7 +667,7 @@ fn a_profile_may_repeat_its_sso_session_but_not_contradict_it() {
 }
 
 #[test]
-fn a_login_is_named_by_the_directory_that_it_is_kept_in() {
+fn console_session_key_has_its_directory() {
     let arn = "arn:aws:iam::123456789012:user/u";
     let home = Home::new(&format!("[default]\nlogin_session = {arn}\n"));
     let file = format!("{}.json", hex(&Sha256::digest(arn)));
@@ -681,7 +681,7 @@ fn a_login_is_named_by_the_directory_that_it_is_kept_in() {
 }
 
 #[test]
-fn sts_has_the_users_fips_and_dual_stack_unless_it_has_an_endpoint() {
+fn sts_follows_fips_and_dual_stack_settings() {
     let config = format!("[default]\nrole_arn = {ROLE}\nsource_profile = b\n[profile b]\n{STATIC}");
     let home = Home::new(&config);
     let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
@@ -720,7 +720,7 @@ fn keys_end_a_chain_of_roles_where_a_role_would_go_on() {
 }
 
 #[test]
-fn the_connection_is_set_by_variables_before_the_profile() {
+fn variables_beat_profile_for_connections() {
     let home = Home::new("[default]\nca_bundle = ~/ca\nmax_attempts = 5\nretry_mode = adaptive");
     let network = home.plan(&KEYS).expect("plan").network;
     assert_eq!(network.ca_bundle.map(|ca| ca.path), Some(home.0.join("ca")));
@@ -748,7 +748,7 @@ fn the_connection_is_set_by_variables_before_the_profile() {
 }
 
 #[test]
-fn the_token_that_is_sent_is_the_one_that_named_the_principal() {
+fn sent_token_is_the_one_in_the_cache_key() {
     let home = Home::new("");
     let first = jwt(r#"{"iss":"i","sub":"first"}"#);
     let path = home.write("token", &first);

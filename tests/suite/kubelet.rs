@@ -109,7 +109,7 @@ fn every_host_that_leads_to_an_api_is_answered() {
 }
 
 #[test]
-fn the_name_of_the_other_program_and_any_arguments_will_do() {
+fn kubelet_mode_by_name_with_any_arguments() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     let link = helper.path("~/ecr-credential-provider");
@@ -125,7 +125,7 @@ fn the_name_of_the_other_program_and_any_arguments_will_do() {
 }
 
 #[test]
-fn a_token_that_ends_soon_is_cached_for_half_of_that_and_an_ended_one_not_at_all() {
+fn cache_duration_is_half_of_the_remaining_life() {
     for (good, durations) in [
         (
             Good {
@@ -157,7 +157,7 @@ fn a_token_that_ends_soon_is_cached_for_half_of_that_and_an_ended_one_not_at_all
 }
 
 #[test]
-fn a_service_account_token_with_a_role_is_exchanged_for_the_roles_credentials() {
+fn service_account_token_takes_its_role() {
     const ROLE: &str = "arn:aws:iam::123456789012:role/pull";
     let mut with_annotation = request(&format!("{HOST}/app"));
     with_annotation["serviceAccountToken"] = "FAKE-SERVICE-ACCOUNT-TOKEN".into();
@@ -186,7 +186,7 @@ fn a_service_account_token_with_a_role_is_exchanged_for_the_roles_credentials() 
 }
 
 #[test]
-fn a_token_without_a_role_uses_the_nodes_identity_with_one_warning() {
+fn token_without_role_uses_node_identity() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     let mut request = request(HOST);

@@ -37,7 +37,7 @@ fn an_aging_token_is_renewed_before_it_expires() {
 }
 
 #[test]
-fn a_usable_token_is_served_when_renewal_fails_and_not_tried_again_at_once() {
+fn stale_token_is_served_when_renewal_fails() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     fake.ecr(Script {
@@ -53,7 +53,7 @@ fn a_usable_token_is_served_when_renewal_fails_and_not_tried_again_at_once() {
 }
 
 #[test]
-fn a_usable_token_is_held_up_for_three_seconds_at_most() {
+fn renewal_delays_a_valid_token_by_three_seconds() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     fake.ecr(Script {
@@ -161,7 +161,7 @@ fn the_cache_can_be_turned_off_and_moved() {
 }
 
 #[test]
-fn files_are_private_and_neither_locks_nor_temporary_files_stay() {
+fn files_are_private_and_no_leftovers_stay() {
     use std::os::unix::fs::PermissionsExt;
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
@@ -196,7 +196,7 @@ fn what_is_over_is_swept_when_an_entry_is_written() {
 }
 
 #[test]
-fn without_credentials_and_metadata_the_answer_comes_within_five_seconds() {
+fn no_credentials_is_answered_within_five_seconds() {
     let hole = BlackHole::new().expect("a socket that swallows everything");
     let helper = Helper::new()
         .unset("AWS_EC2_METADATA_DISABLED")

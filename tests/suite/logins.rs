@@ -182,7 +182,7 @@ fn list_starts_no_process_and_names_ambient_entries() {
 }
 
 #[test]
-fn a_docker_configuration_that_is_broken_is_no_reason_to_fail() {
+fn broken_docker_config_does_not_fail_list() {
     for text in [
         "",
         "null",
@@ -206,7 +206,7 @@ fn what_was_kept_is_erased_also_while_nothing_is_kept() {
 }
 
 #[test]
-fn an_erase_that_may_not_touch_the_files_is_no_success() {
+fn erase_fails_where_files_cannot_be_removed() {
     use std::os::unix::fs::PermissionsExt;
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);

@@ -209,7 +209,7 @@ fn sts_is_asked_in_the_partition_of_the_role() {
 }
 
 #[test]
-fn the_published_name_of_a_fips_endpoint_is_tried_once() {
+fn published_fips_endpoint_is_tried_once() {
     let fake = Fake::start_tls();
     let proxy = Proxy::to(&fake, None, "api.ecr-fips.");
     let helper = behind(&proxy, &fake).keys().env("AWS_MAX_ATTEMPTS", "1");
@@ -234,7 +234,7 @@ fn the_published_name_of_a_fips_endpoint_is_tried_once() {
 }
 
 #[test]
-fn a_proxy_that_does_not_work_is_named_and_its_password_is_not() {
+fn failing_proxy_is_named_without_its_password() {
     let fake = Fake::start_tls();
     let proxy = Proxy::to(&fake, Some("Basic dXNlcjpodW50ZXIy"), "");
     let with = |name, value: String| {
@@ -323,7 +323,7 @@ fn authorities_are_found_where_they_are_named() {
 }
 
 #[test]
-fn endpoints_that_are_configured_can_be_ignored_for_sts_as_well() {
+fn configured_endpoints_can_be_ignored_for_sts() {
     let fake = Fake::start_tls();
     let proxy = Proxy::to(&fake, None, "");
     let get = |more: &str, variable: &str| {
@@ -388,7 +388,7 @@ fn an_unknown_key_may_be_one_of_another_partition() {
 }
 
 #[test]
-fn an_sso_login_that_cannot_be_renewed_for_now_is_not_called_expired() {
+fn unrenewable_sso_session_is_not_called_expired() {
     let mut fake = Fake::start();
     let get = |fake: &Fake| {
         let config = "[profile p]\nsso_session = corp\nsso_account_id = 123456789012\n\

@@ -7,7 +7,7 @@ const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version|kubelet>\n";
 
 #[test]
-fn arguments_are_answered_as_every_helper_answers_them() {
+fn arguments_follow_the_helper_protocol() {
     let helper = Helper::new();
     let version = format!(
         "docker-credential-ecr-login (docker-credential-ecr-login) {}\n",
@@ -64,7 +64,7 @@ fn every_form_of_a_server_url_is_answered_and_echoed() {
 }
 
 #[test]
-fn an_empty_server_url_then_an_empty_username_are_checked_first() {
+fn empty_server_url_and_username_are_refused() {
     let helper = Helper::new().env("AWS_ECR_IGNORE_CREDS_STORAGE", "true");
     for (action, stdin, answer) in [
         ("get", "", "no credentials server URL\n"),
@@ -140,7 +140,7 @@ fn a_host_that_is_not_ecr_is_not_found_without_a_word() {
 }
 
 #[test]
-fn a_failure_is_not_found_on_stdout_and_explained_on_stderr() {
+fn failure_is_not_found_on_stdout_cause_on_stderr() {
     let helper = Helper::new();
     let output = helper.get(HOST);
     assert_eq!((output.code, output.stdout.as_str()), (Some(1), NOT_FOUND));
@@ -156,7 +156,7 @@ fn a_failure_is_not_found_on_stdout_and_explained_on_stderr() {
 }
 
 #[test]
-fn the_debug_log_explains_and_nothing_else_writes_to_stderr() {
+fn only_the_debug_log_writes_stderr_on_success() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake).env("AWS_ECR_LOG", "debug");
     let output = helper.get(HOST);
@@ -240,7 +240,7 @@ fn both_public_hosts_are_served_by_ecr_public_alone() {
 }
 
 #[test]
-fn the_account_in_the_host_is_the_registry_that_is_asked_for() {
+fn request_names_the_registry_of_the_host() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     helper.secret("210987654321.dkr.ecr.eu-central-1.amazonaws.com");

@@ -228,7 +228,7 @@ fn services(fake: &Fake) -> Vec<String> {
 }
 
 #[test]
-fn a_second_get_asks_only_what_local_facts_cannot_tell() {
+fn second_get_calls_only_ambient_sources() {
     for case in CASES {
         let fake = Fake::start();
         let helper = (case.user)(&fake);
@@ -248,7 +248,7 @@ fn a_second_get_asks_only_what_local_facts_cannot_tell() {
 type Switch = (&'static str, fn(Helper) -> Helper);
 
 #[test]
-fn another_principal_is_never_served_the_first_ones_token() {
+fn principals_never_share_a_token() {
     let base = || {
         format!(
             "[profile dev]\nrole_arn = {}\nsource_profile = base\nregion = us-east-1\n\
@@ -321,7 +321,7 @@ fn another_principal_is_never_served_the_first_ones_token() {
 }
 
 #[test]
-fn what_does_not_decide_the_principal_does_not_empty_the_cache() {
+fn unrelated_settings_keep_the_cache_key() {
     let fake = Fake::start();
     let helper = profile(
         &fake,
@@ -380,7 +380,7 @@ fn after_logging_out_of_sso_nothing_cached_is_served() {
 }
 
 #[test]
-fn an_expired_sso_login_says_which_profile_and_which_command() {
+fn expired_sso_session_names_profile_and_command() {
     let fake = Fake::start();
     let helper = profile(&fake, SSO_SESSION).sso_login("corp", -3600);
     helper.get(HOST).expect_failure(
@@ -391,7 +391,7 @@ fn an_expired_sso_login_says_which_profile_and_which_command() {
 }
 
 #[test]
-fn a_profile_without_any_credential_setting_lets_the_next_source_answer() {
+fn profile_without_credentials_is_passed_over() {
     let fake = Fake::start();
     let helper = profile(&fake, "[profile dev]\nregion = eu-west-1\n").env(
         "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -402,7 +402,7 @@ fn a_profile_without_any_credential_setting_lets_the_next_source_answer() {
 }
 
 #[test]
-fn a_broken_profile_never_falls_through_to_another_source() {
+fn broken_profile_never_falls_through() {
     for (text, cause) in [
         ("", "profile \"dev\""),
         (
@@ -450,7 +450,7 @@ fn a_broken_profile_never_falls_through_to_another_source() {
 }
 
 #[test]
-fn a_credential_process_gets_no_stdin_and_its_first_words_are_reported() {
+fn credential_process_has_no_stdin() {
     let fake = Fake::start();
     let helper = profile(
         &fake,
@@ -485,7 +485,7 @@ fn a_credential_process_does_not_outlive_the_deadline() {
 }
 
 #[test]
-fn without_credentials_every_source_that_was_looked_at_is_named() {
+fn no_credentials_lists_every_source() {
     let output = Helper::new().get(HOST);
     assert_eq!(output.code, Some(1));
     for word in [
@@ -516,7 +516,7 @@ fn endpoints_come_from_the_configuration_file_as_well() {
 }
 
 #[test]
-fn a_switch_that_is_neither_true_nor_false_is_an_error() {
+fn switch_must_be_true_or_false() {
     let fake = Fake::start();
     for (variable, value) in [
         ("AWS_USE_FIPS_ENDPOINT", "yes"),
@@ -557,7 +557,7 @@ fn the_other_names_that_the_go_sdk_knows_will_do() {
 }
 
 #[test]
-fn the_sources_are_named_also_where_instance_metadata_was_asked() {
+fn no_credentials_lists_instance_metadata() {
     let fake = Fake::start();
     fake.change(|behaviour| behaviour.imds_role = None);
     let helper = Helper::new().on_instance(&fake);
@@ -575,7 +575,7 @@ fn the_sources_are_named_also_where_instance_metadata_was_asked() {
 }
 
 #[test]
-fn one_login_that_has_to_be_renewed_serves_many_registries_at_once() {
+fn one_renewal_serves_many_registries() {
     let fake = Fake::start();
     let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", -60);
     let host = |n: usize| {
@@ -594,7 +594,7 @@ fn one_login_that_has_to_be_renewed_serves_many_registries_at_once() {
 }
 
 #[test]
-fn a_login_that_is_still_good_is_not_held_up_by_its_renewal() {
+fn valid_session_is_not_delayed_by_renewal() {
     let fake = Fake::start();
     fake.change(|behaviour| behaviour.oidc = Script::always(Answer::HangBeforeHeaders));
     let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", 200);
@@ -607,7 +607,7 @@ fn a_login_that_is_still_good_is_not_held_up_by_its_renewal() {
 }
 
 #[test]
-fn the_shell_of_a_credential_process_is_not_looked_for_in_path() {
+fn credential_process_shell_ignores_path() {
     let fake = Fake::start();
     let helper = profile(
         &fake,
@@ -642,7 +642,7 @@ fn a_credential_process_ends_with_us() {
 }
 
 #[test]
-fn a_pipe_serves_as_a_token_file_and_one_that_nobody_writes_does_not_hang() {
+fn token_file_may_be_a_pipe_and_never_hangs() {
     let fake = Fake::start();
     let helper = Helper::new().asks(&fake).env("AWS_ROLE_ARN", role("web"));
     let program = crate::support::run::PROGRAM;

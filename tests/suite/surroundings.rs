@@ -88,7 +88,7 @@ const DAMAGE: &[Damage] = &[
 ];
 
 #[test]
-fn a_damaged_entry_is_a_miss_and_the_next_token_replaces_it() {
+fn damaged_entry_is_a_miss_and_is_replaced() {
     for (name, damage) in DAMAGE {
         let fake = Fake::start();
         let helper = Helper::with_keys(&fake);
@@ -137,7 +137,7 @@ const NO_CACHE: &[Place] = &[
 ];
 
 #[test]
-fn without_a_place_for_the_cache_everything_else_works() {
+fn works_without_a_cache_directory() {
     for (name, place) in NO_CACHE {
         let fake = Fake::start();
         let helper = place(Helper::with_keys(&fake));
@@ -152,7 +152,7 @@ fn without_a_place_for_the_cache_everything_else_works() {
 }
 
 #[test]
-fn a_directory_of_the_cache_that_others_can_write_is_not_used() {
+fn cache_directory_writable_by_others_is_unused() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     let first = helper.secret(HOST);

@@ -81,7 +81,7 @@ fn an_outage_is_met_by_few_and_told_to_all() {
 }
 
 #[test]
-fn nobody_waits_for_longer_than_the_deadline_when_aws_hangs() {
+fn no_process_outwaits_the_deadline() {
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::HangBeforeHeaders));
     let helper = Helper::with_keys(&fake).env("AWS_ECR_TIMEOUT", "4");

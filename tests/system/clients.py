@@ -18,6 +18,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -393,7 +394,9 @@ class Record:
 
 def run(options, setup):
     paths, missing = setup["paths"], setup["missing"]
-    work = Path(tempfile.mkdtemp(prefix="ecr-clients-"))
+    # Not mkdtemp: podman and buildah refuse the `-_` that its random names may make.
+    work = Path(tempfile.gettempdir()) / f"ecr-clients-{secrets.token_hex(8)}"
+    work.mkdir(mode=0o700)
     cases = [Case(0, client, way, row)
              for client in CLIENTS for row in ROWS[client.tool]
              for way in row.ways or client.ways]
