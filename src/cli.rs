@@ -17,14 +17,11 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use chrono::Utc;
-
 use crate::cache::Cache;
 use crate::ecr::{Aws, Issuer};
-use crate::env::Env;
+use crate::env::{self, Clock, Env};
 use crate::helper::Helper;
 use crate::log::Log;
-use crate::protocol::Action;
 use crate::settings;
 
 /// The program's name, in messages and in what `version` prints.
@@ -34,123 +31,200 @@ const NAME: &str = env!("CARGO_PKG_NAME");
 /// cloud-provider-aws.
 const KUBELET_NAME: &str = "ecr-credential-provider";
 
+/// All verbs. The first group is the protocol, whose clients compare these words and pass no
+/// further arguments; a command for people goes behind it.
+const VERBS: &[Verb] = &[
+    Verb::of_protocol("get", get::run),
+    Verb::of_protocol("store", store::run),
+    Verb::of_protocol("erase", erase::run),
+    Verb::of_protocol("list", list::run),
+    Verb::of_protocol("version", version),
+    // The kubelet passes whatever its configuration says.
+    Verb::with_arguments("kubelet", kubelet::run),
+];
+
+/// Options that stand in place of a verb.
+const OPTIONS: &[Verb] = &[
+    Verb::of_protocol("-v", version),
+    Verb::of_protocol("--version", version),
+    Verb::of_protocol("-h", help),
+    Verb::of_protocol("--help", help),
+];
+
+/// One verb: its name, whether it takes arguments, and its function.
+struct Verb {
+    name: &'static str,
+    takes_arguments: bool,
+    run: fn(&mut Context<'_>) -> io::Result<ExitCode>,
+}
+
+impl Verb {
+    const fn of_protocol(
+        name: &'static str,
+        run: fn(&mut Context<'_>) -> io::Result<ExitCode>,
+    ) -> Self {
+        Self {
+            name,
+            takes_arguments: false,
+            run,
+        }
+    }
+
+    const fn with_arguments(
+        name: &'static str,
+        run: fn(&mut Context<'_>) -> io::Result<ExitCode>,
+    ) -> Self {
+        Self {
+            name,
+            takes_arguments: true,
+            run,
+        }
+    }
+}
+
 /// Runs the program: the real environment, the real streams, the real AWS.
 #[must_use]
 pub fn main() -> ExitCode {
     forbid_core_dumps();
     let env = Env::process();
     let print = |line: fmt::Arguments<'_>| {
-        // A closed stderr must not cost anybody a token.
+        // A closed stderr is no reason to fail.
         let _ = writeln!(io::stderr(), "{NAME}: debug: {line}");
     };
     let log = match settings::log_debug(&env) {
         true => Log::to(&print),
         false => Log::off(),
     };
-    let mut args = std::env::args_os();
-    let called_as = args.next().unwrap_or_default();
-    run(
-        &called_as,
-        &args.collect::<Vec<_>>(),
-        Io {
+    let mut arguments = std::env::args_os();
+    let called_as = arguments.next().unwrap_or_default();
+    run(Context {
+        io: Io {
             stdin: &mut io::stdin().lock(),
             stdout: &mut io::stdout().lock(),
             stderr: &mut io::stderr(),
         },
-        &env,
+        called_as: &called_as,
+        arguments: &arguments.collect::<Vec<_>>(),
+        env: &env,
+        clock: &env::now,
         log,
-        || Aws::new(&env, log),
-    )
+        issuer: &mut Aws::new(&env, log),
+    })
 }
 
 /// The streams of one run.
 pub struct Io<'a> {
     /// The request.
     pub stdin: &'a mut dyn Read,
-    /// The answer.
+    /// The response.
     pub stdout: &'a mut dyn Write,
-    /// Words to the user.
+    /// Messages to the user.
     pub stderr: &'a mut dyn Write,
 }
 
-/// Runs one action with the parts that it is handed.
-pub fn run<I: Issuer>(
-    called_as: &OsStr,
-    args: &[OsString],
-    mut io: Io<'_>,
-    env: &Env,
-    log: Log<'_>,
-    issuer: impl FnOnce() -> I,
-) -> ExitCode {
-    let called_as = file_name(called_as);
-    let cache = settings::cache_dir(env).map(|dir| Cache::open(dir, log));
-    let cache = cache.as_ref();
-    let helper = || Helper {
-        env,
-        cache,
-        issuer: issuer(),
-        clock: Utc::now,
-        log,
-    };
-    let io = &mut io;
-    let first = args.first().and_then(|argument| argument.to_str());
-    // The kubelet passes whatever its configuration says.
-    let done = if called_as == Some(KUBELET_NAME) || first == Some("kubelet") {
-        kubelet::run(io, helper)
-    } else {
-        match (first, args.len()) {
-            (Some("-v" | "--version"), 1) => version(io),
-            (Some("-h" | "--help"), 1) => usage(io, ExitCode::SUCCESS),
-            (Some(name), 1) => match Action::named(name) {
-                Some(Action::Get) => get::run(io, helper, settings::strict(env)),
-                Some(Action::Store) => store::run(io, env, cache, log),
-                Some(Action::Erase) => {
-                    let place = settings::cache_place(env).map(|dir| Cache::open(dir, log));
-                    erase::run(io, env, place.as_ref())
-                }
-                Some(Action::List) => list::run(io, env, cache, log, called_as),
-                Some(Action::Version) => version(io),
-                None => refuse(io, format_args!("{NAME}: unknown action: {name}")),
-            },
-            _ => usage(io, ExitCode::FAILURE),
-        }
-    };
-    // Who closes stdout early does not want the answer; there is nobody to tell.
-    done.unwrap_or(ExitCode::FAILURE)
+/// Everything that a verb works with.
+pub struct Context<'a> {
+    /// The streams.
+    pub io: Io<'a>,
+    /// The path that the program was called by.
+    pub called_as: &'a OsStr,
+    /// The arguments; while a verb runs, those behind its name.
+    pub arguments: &'a [OsString],
+    /// The environment variables.
+    pub env: &'a Env,
+    /// The local clock.
+    pub clock: Clock<'a>,
+    /// The debug log.
+    pub log: Log<'a>,
+    /// Gets tokens from AWS; nothing is initialised before its first use.
+    pub issuer: &'a mut dyn Issuer,
 }
 
-fn usage(io: &mut Io<'_>, status: ExitCode) -> io::Result<ExitCode> {
-    writeln!(
-        io.stdout,
-        "Usage: {NAME} <get|store|erase|list|version|kubelet>"
-    )?;
+impl<'a> Context<'a> {
+    /// The cache, unless it is disabled or has no place. Not touched before its first use.
+    fn cache(&self) -> Option<Cache<'a>> {
+        settings::cache_dir(self.env).map(|dir| Cache::open(dir, self.log))
+    }
+
+    /// The policy over this cache.
+    fn helper<'b>(&'b mut self, cache: Option<&'b Cache<'b>>) -> Helper<'b, dyn Issuer + 'b> {
+        Helper {
+            env: self.env,
+            cache,
+            issuer: &mut *self.issuer,
+            clock: self.clock,
+            log: self.log,
+        }
+    }
+
+    /// The name of the executable that we were started by, without a directory or `.exe`.
+    fn program_name(&self) -> Option<&'a str> {
+        let name = Path::new(self.called_as).file_name()?.to_str()?;
+        Some(name.strip_suffix(".exe").unwrap_or(name))
+    }
+}
+
+/// Runs the verb that the arguments name.
+#[must_use]
+pub fn run(mut context: Context<'_>) -> ExitCode {
+    let result = match context.program_name() {
+        Some(KUBELET_NAME) => kubelet::run(&mut context),
+        _ => dispatch(&mut context),
+    };
+    // Where stdout is closed there is no place for an error either.
+    result.unwrap_or(ExitCode::FAILURE)
+}
+
+fn dispatch(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let Some((first, rest)) = context.arguments.split_first() else {
+        return usage(context, ExitCode::FAILURE);
+    };
+    let mut verbs = VERBS.iter().chain(OPTIONS);
+    match verbs.find(|verb| first == verb.name) {
+        Some(verb) if verb.takes_arguments || rest.is_empty() => {
+            context.arguments = rest;
+            (verb.run)(context)
+        }
+        None if rest.is_empty() => match first.to_str() {
+            Some(name) => refuse(
+                &mut context.io,
+                format_args!("{NAME}: unknown action: {name}"),
+            ),
+            None => usage(context, ExitCode::FAILURE),
+        },
+        _ => usage(context, ExitCode::FAILURE),
+    }
+}
+
+fn usage(context: &mut Context<'_>, status: ExitCode) -> io::Result<ExitCode> {
+    let names: Vec<_> = VERBS.iter().map(|verb| verb.name).collect();
+    writeln!(context.io.stdout, "Usage: {NAME} <{}>", names.join("|"))?;
     Ok(status)
 }
 
-fn version(io: &mut Io<'_>) -> io::Result<ExitCode> {
-    writeln!(io.stdout, "{NAME} ({NAME}) {}", env!("CARGO_PKG_VERSION"))?;
+fn help(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    usage(context, ExitCode::SUCCESS)
+}
+
+fn version(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let version = env!("CARGO_PKG_VERSION");
+    writeln!(context.io.stdout, "{NAME} ({NAME}) {version}")?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Answers an error, in the one place where clients look for it: stdout.
+/// Prints an error in the one place where clients look for it: stdout.
 fn refuse(io: &mut Io<'_>, error: fmt::Arguments<'_>) -> io::Result<ExitCode> {
     writeln!(io.stdout, "{error}")?;
     Ok(ExitCode::FAILURE)
 }
 
-/// Tells the user what failed and what to do.
+/// Prints cause and hint for the user.
 fn explain(io: &mut Io<'_>, cause: impl fmt::Display, hint: &str) {
-    // A closed stderr leaves nobody to tell.
+    // A closed stderr is no reason to fail.
     let _ = match hint {
         "" => writeln!(io.stderr, "{NAME}: {cause}"),
         _ => writeln!(io.stderr, "{NAME}: {cause}\nhint: {hint}"),
     };
-}
-
-/// The file name that we were started by.
-fn file_name(called_as: &OsStr) -> Option<&str> {
-    let name = Path::new(called_as).file_name()?.to_str()?;
-    Some(name.strip_suffix(".exe").unwrap_or(name))
 }
 
 /// Secrets must not be left in a core file. On Linux this is more than a limit of size 0, which a

@@ -1,12 +1,22 @@
 //! The environment as a value: variables, the home directory and the cache directory.
 //!
-//! Every other room is handed an [`Env`] and never asks the process, so that a test runs any of
-//! them with the surroundings that it likes. Values that are not UTF-8 count as not set, which is
+//! Every other module is handed an [`Env`] and never reads the process environment, so that a test
+//! runs any of them with the variables that it likes. Values that are not UTF-8 count as not set, which is
 //! how the AWS SDK treats them; paths keep whatever bytes they have.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+/// The local clock, handed down like the environment.
+pub type Clock<'a> = &'a dyn Fn() -> DateTime<Utc>;
+
+/// The time by the system's clock; everything else is handed a [`Clock`].
+pub fn now() -> DateTime<Utc> {
+    Utc::now()
+}
 
 /// The surroundings of one run.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::cache::lock::{LockOutcome, Wait};
 use crate::cache::{Cache, NegativeEntry};
 use crate::ecr::{self, Issued, Issuer};
-use crate::env::Env;
+use crate::env::{Clock, Env};
 use crate::log::Log;
 use crate::principal::{self, CacheKey, Identity, Plan, Surroundings};
 use crate::registry::Registry;
@@ -88,15 +88,15 @@ impl From<NegativeEntry> for Error {
 }
 
 /// What answers a `get`; the parts are handed in.
-pub struct Helper<'a, I> {
+pub struct Helper<'a, I: ?Sized> {
     /// The surroundings.
     pub env: &'a Env,
     /// Where tokens are kept, if anywhere.
     pub cache: Option<&'a Cache<'a>>,
-    /// KeyMaterial asks AWS.
-    pub issuer: I,
-    /// What time it is.
-    pub clock: fn() -> DateTime<Utc>,
+    /// Gets tokens from AWS.
+    pub issuer: &'a mut I,
+    /// The local clock.
+    pub clock: Clock<'a>,
     /// The debug log.
     pub log: Log<'a>,
 }
@@ -109,7 +109,7 @@ enum WaitResult {
     NothingToShare,
 }
 
-impl<I: Issuer> Helper<'_, I> {
+impl<I: Issuer + ?Sized> Helper<'_, I> {
     /// User and password for a registry: from the cache, from AWS, or, when neither has any for
     /// the current principal, from a `docker login` that was kept.
     pub fn get(&mut self, registry: &Registry) -> Result<Token, Error> {

@@ -19,35 +19,6 @@ pub const NOT_FOUND: &str = "credentials not found in native keychain";
 /// No credential request is this long; what is longer is refused.
 const LIMIT: u64 = 64 * 1024;
 
-/// What the client wants, by its one argument.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Answer with credentials for a server URL.
-    Get,
-    /// Keep the credentials of a `docker login`.
-    Store,
-    /// Forget those of a server URL.
-    Erase,
-    /// Name the hosts that `get` can serve.
-    List,
-    /// Say the program's version.
-    Version,
-}
-
-impl Action {
-    /// The action that a first argument names.
-    pub fn named(argument: &str) -> Option<Self> {
-        Some(match argument {
-            "get" => Self::Get,
-            "store" => Self::Store,
-            "erase" => Self::Erase,
-            "list" => Self::List,
-            "version" => Self::Version,
-            _ => return None,
-        })
-    }
-}
-
 /// A request that cannot be answered; the Display is what the client gets on stdout.
 #[derive(Debug)]
 pub enum Error {

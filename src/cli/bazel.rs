@@ -1,9 +1,9 @@
-//! `get` as Bazel asks it: a JSON object with a URI, answered with request headers.
+//! `get` as Bazel calls it: a JSON object with a URI, answered with request headers.
 //!
 //! The protocol is Bazel's credential-helper specification
 //! (<https://github.com/EngFlow/credential-helper-spec>). docker calls `get` too, but never sends
-//! a JSON object. Bazel also asks about the URLs that a registry redirects to: those get no
-//! header, or the storage behind them would refuse the request.
+//! a JSON object. Bazel also sends the URLs that a registry redirects to: those get no header, or
+//! the storage behind them would refuse the request.
 
 use std::io;
 use std::process::ExitCode;
@@ -14,14 +14,12 @@ use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Io, explain};
-use crate::ecr::Issuer;
-use crate::helper::Helper;
+use super::{Context, explain};
 use crate::protocol;
 use crate::registry::Registry;
 
 /// Whether a request is Bazel's.
-pub(super) fn asked(stdin: &str) -> bool {
+pub(super) fn is_request(stdin: &str) -> bool {
     stdin.trim_start().starts_with('{')
 }
 
@@ -42,24 +40,23 @@ struct Headers<'a> {
     authorization: [&'a str; 1],
 }
 
-pub(super) fn run<'a, I: Issuer>(
-    io: &mut Io<'_>,
-    stdin: &str,
-    helper: impl FnOnce() -> Helper<'a, I>,
-) -> io::Result<ExitCode> {
+pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode> {
     let Ok(Request { uri }) = serde_json::from_str(stdin) else {
         explain(
-            io,
+            &mut context.io,
             "stdin is not a JSON object with a uri",
             "docker sends a registry's host, Bazel an object like {\"uri\": \"https://…\"}",
         );
         return Ok(ExitCode::FAILURE);
     };
     let Some(registry) = Registry::from_server_url(&uri) else {
-        writeln!(io.stdout, "{{}}")?;
+        writeln!(context.io.stdout, "{{}}")?;
         return Ok(ExitCode::SUCCESS);
     };
-    match helper().get(&registry) {
+    let cache = context.cache();
+    let result = context.helper(cache.as_ref()).get(&registry);
+    let io = &mut context.io;
+    match result {
         Ok(token) => {
             let login = &token.login;
             // With all of their room at once, or growing would leave copies behind.

@@ -1,32 +1,36 @@
-//! `erase`: forgets a registry's kept login and its cached tokens, whoever they belong to.
+//! `erase`: removes a registry's stored login and its cached tokens of every principal.
 
 use std::io;
 use std::process::ExitCode;
 
-use super::{Io, explain, refuse};
+use super::{Context, explain, refuse};
 use crate::cache::Cache;
-use crate::env::Env;
 use crate::protocol;
 use crate::registry::Registry;
 use crate::settings;
 
-pub(super) fn run(io: &mut Io<'_>, env: &Env, cache: Option<&Cache<'_>>) -> io::Result<ExitCode> {
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let io = &mut context.io;
     let request = protocol::read(io.stdin).and_then(|stdin| protocol::server_url(&stdin));
     let server_url = match request {
         Ok(server_url) => server_url,
         Err(error) => return refuse(io, format_args!("{error}")),
     };
-    let registry = Registry::from_server_url(&server_url);
-    match (registry, cache) {
-        (Some(registry), Some(cache)) if !settings::ignore_creds_storage(env) => {
-            match cache.erase(registry.host()) {
-                Ok(_) => Ok(ExitCode::SUCCESS),
-                Err(error) => {
-                    explain(io, &error, error.hint());
-                    refuse(io, format_args!("{error}"))
-                }
-            }
+    if settings::ignore_creds_storage(context.env) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(registry) = Registry::from_server_url(&server_url) else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    // Also what was cached before the cache was disabled.
+    let Some(dir) = settings::cache_place(context.env) else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    match Cache::open(dir, context.log).erase(registry.host()) {
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            explain(io, &error, error.hint());
+            refuse(io, format_args!("{error}"))
         }
-        _ => Ok(ExitCode::SUCCESS),
     }
 }

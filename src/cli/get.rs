@@ -3,41 +3,40 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::{Io, bazel, explain, refuse};
-use crate::ecr::Issuer;
-use crate::helper::Helper;
+use super::{Context, bazel, explain, refuse};
 use crate::protocol::{self, NOT_FOUND};
 use crate::registry::Registry;
+use crate::settings;
 
-pub(super) fn run<'a, I: Issuer>(
-    io: &mut Io<'_>,
-    helper: impl FnOnce() -> Helper<'a, I>,
-    strict: bool,
-) -> io::Result<ExitCode> {
-    let stdin = match protocol::read(io.stdin) {
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let stdin = match protocol::read(context.io.stdin) {
         Ok(stdin) => stdin,
-        Err(error) => return refuse(io, format_args!("{error}")),
+        Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
-    if bazel::asked(&stdin) {
-        return bazel::run(io, &stdin, helper);
+    if bazel::is_request(&stdin) {
+        return bazel::run(context, &stdin);
     }
     let server_url = match protocol::server_url(&stdin) {
         Ok(server_url) => server_url,
-        Err(error) => return refuse(io, format_args!("{error}")),
+        Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
     let Some(registry) = Registry::from_server_url(&server_url) else {
-        // docker asks a credsStore helper about every registry: no reason for words.
-        return refuse(io, format_args!("{NOT_FOUND}"));
+        // docker calls a credsStore helper for every registry: nothing to report.
+        return refuse(&mut context.io, format_args!("{NOT_FOUND}"));
     };
-    match helper().get(&registry) {
+    let cache = context.cache();
+    let result = context.helper(cache.as_ref()).get(&registry);
+    let strict = settings::strict(context.env);
+    let io = &mut context.io;
+    match result {
         Ok(token) => {
             protocol::write_login(io.stdout, &server_url, &token.login)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
             explain(io, &error, &error.hint());
-            // Most clients take any other answer for a reason to stop, some of them for images
-            // of other registries as well.
+            // Most clients stop at any other answer, some of them for images of other registries
+            // as well.
             match strict {
                 true => refuse(io, format_args!("{error}")),
                 false => refuse(io, format_args!("{NOT_FOUND}")),

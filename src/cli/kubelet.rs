@@ -10,13 +10,11 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Io, NAME};
-use crate::ecr::Issuer;
-use crate::helper::Helper;
+use super::{Context, Io, NAME};
 use crate::protocol;
 use crate::registry::Registry;
 use crate::secret::Secret;
@@ -60,10 +58,8 @@ struct Auth<'a> {
     password: &'a str,
 }
 
-pub(super) fn run<'a, I: Issuer>(
-    io: &mut Io<'_>,
-    helper: impl FnOnce() -> Helper<'a, I>,
-) -> io::Result<ExitCode> {
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let io = &mut context.io;
     let stdin = match protocol::read(io.stdin) {
         Ok(stdin) => stdin,
         Err(error) => return Ok(fail(io, error, "the kubelet sends one JSON object")),
@@ -99,7 +95,6 @@ pub(super) fn run<'a, I: Issuer>(
         ));
     };
 
-    let mut helper = helper();
     let token = request
         .service_account_token
         .as_mut()
@@ -111,7 +106,7 @@ pub(super) fn run<'a, I: Issuer>(
         .and_then(|annotations| annotations.get(ROLE_ANNOTATION))
         .filter(|role| !role.trim().is_empty())
         .cloned()
-        .or_else(|| helper.env.var(ROLE_VARIABLE));
+        .or_else(|| context.env.var(ROLE_VARIABLE));
     let web_identity = match (token, role) {
         (Some(token), Some(role)) => Some((role, token)),
         (Some(_), None) => {
@@ -126,7 +121,10 @@ pub(super) fn run<'a, I: Issuer>(
         }
         (None, _) => None,
     };
-    match helper.get_uncached(&registry, web_identity, SESSION_NAME) {
+    let mut helper = context.helper(None);
+    let result = helper.get_uncached(&registry, web_identity, SESSION_NAME);
+    let io = &mut context.io;
+    match result {
         Ok((token, cacheable)) => {
             let ends = if cacheable {
                 token.expires_at
@@ -143,7 +141,7 @@ pub(super) fn run<'a, I: Issuer>(
                     api_version: API_VERSION,
                     kind: "CredentialProviderResponse",
                     cache_key_type: "Registry",
-                    cache_duration: go_duration((ends - Utc::now()) / 2),
+                    cache_duration: go_duration((ends - (context.clock)()) / 2),
                     auth: BTreeMap::from([(authority, auth)]),
                 },
             )?;

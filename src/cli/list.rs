@@ -7,14 +7,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::process::ExitCode;
 
-use chrono::Utc;
 use serde::Deserialize;
 
-use super::Io;
-use crate::cache::Cache;
+use super::Context;
 use crate::env::Env;
 use crate::fs::read_bounded;
-use crate::log::Log;
 use crate::principal::{Identity, Surroundings};
 use crate::protocol;
 use crate::registry::Registry;
@@ -25,17 +22,11 @@ const LONGEST_CONFIG: usize = 16 << 20;
 /// ECR documents no other user name.
 const USERNAME: &str = "AWS";
 
-pub(super) fn run(
-    io: &mut Io<'_>,
-    env: &Env,
-    cache: Option<&Cache<'_>>,
-    log: Log<'_>,
-    called_as: Option<&str>,
-) -> io::Result<ExitCode> {
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let mut hosts = BTreeMap::new();
-    if let Some(cache) = cache {
-        let facts = Surroundings::load(env, log);
-        for held in cache.held(Utc::now()) {
+    if let Some(cache) = context.cache() {
+        let facts = Surroundings::load(context.env, context.log);
+        for held in cache.held((context.clock)()) {
             if hosts.contains_key(&held.host) {
                 continue;
             }
@@ -56,11 +47,12 @@ pub(super) fn run(
             }
         }
     }
-    let helper = called_as.and_then(|name| name.strip_prefix("docker-credential-"));
-    for host in configured(env, helper) {
+    let name = context.program_name();
+    let helper = name.and_then(|name| name.strip_prefix("docker-credential-"));
+    for host in configured(context.env, helper) {
         hosts.entry(host).or_insert_with(|| USERNAME.to_owned());
     }
-    protocol::write_line(io.stdout, &hosts)?;
+    protocol::write_line(context.io.stdout, &hosts)?;
     Ok(ExitCode::SUCCESS)
 }
 

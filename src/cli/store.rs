@@ -6,23 +6,16 @@
 use std::io;
 use std::process::ExitCode;
 
-use chrono::Utc;
-
-use super::{Io, refuse};
-use crate::cache::Cache;
-use crate::env::Env;
-use crate::log::Log;
+use super::{Context, refuse};
 use crate::protocol;
 use crate::registry::Registry;
 use crate::settings;
 use crate::token;
 
-pub(super) fn run(
-    io: &mut Io<'_>,
-    env: &Env,
-    cache: Option<&Cache<'_>>,
-    log: Log<'_>,
-) -> io::Result<ExitCode> {
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let (env, log) = (context.env, context.log);
+    let cache = context.cache();
+    let io = &mut context.io;
     let request = protocol::read(io.stdin).and_then(|stdin| protocol::credentials(&stdin));
     let credentials = match request {
         Ok(credentials) => credentials,
@@ -35,16 +28,16 @@ pub(super) fn run(
         return refuse(
             io,
             format_args!(
-                "this helper keeps logins of Amazon ECR only: in docker's config.json replace \
-                 \"credsStore\": \"ecr-login\" by \"credHelpers\": {{\"<your ECR registry>\": \
+                "this helper stores only Amazon ECR logins: in docker's config.json replace \
+                 \"credsStore\": \"ecr-login\" with \"credHelpers\": {{\"<your ECR registry>\": \
                  \"ecr-login\"}}"
             ),
         );
     };
     let login = &credentials.login;
-    let now = Utc::now();
+    let now = (context.clock)();
     let expiry = token::expiration_of(&login.password).filter(|at| *at > now);
-    let (Some(cache), Some(expires_at), "AWS") = (cache, expiry, login.username.as_str()) else {
+    let (Some(cache), Some(expires_at), "AWS") = (&cache, expiry, login.username.as_str()) else {
         log.debug(format_args!(
             "login accepted, not kept: no cache, or not a token of ECR's"
         ));

@@ -136,8 +136,8 @@ fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws>
     Helper {
         env: &place.env,
         cache,
-        issuer: Aws::default(),
-        clock,
+        issuer: Box::leak(Box::default()),
+        clock: &clock,
         log: Log::off(),
     }
 }

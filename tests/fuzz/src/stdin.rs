@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::Cursor;
 use std::process::ExitCode;
 
-use docker_credential_ecr_login::cli::{self, Io};
+use docker_credential_ecr_login::cli::{self, Context, Io};
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
 use fuzz::{FakeAws, PASSWORD};
@@ -30,18 +30,19 @@ fuzz_target!(|bytes: &[u8]| {
             ("AWS_SECRET_ACCESS_KEY", "s".into()),
         ]);
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let status = cli::run(
-            OsStr::new("docker-credential-ecr-login"),
-            &[OsString::from(verb)],
-            Io {
+        let status = cli::run(Context {
+            io: Io {
                 stdin: &mut Cursor::new(stdin),
                 stdout: &mut stdout,
                 stderr: &mut stderr,
             },
-            &env,
-            Log::off(),
-            || FakeAws,
-        );
+            called_as: OsStr::new("docker-credential-ecr-login"),
+            arguments: &[OsString::from(verb)],
+            env: &env,
+            clock: &chrono::Utc::now,
+            log: Log::off(),
+            issuer: &mut FakeAws,
+        });
         let failed = format!("{status:?}") != format!("{:?}", ExitCode::SUCCESS);
         let stdout = String::from_utf8(stdout).expect("text");
         let stderr = String::from_utf8(stderr).expect("text");
