@@ -3,8 +3,8 @@
 //! that a busy machine slows down both.
 //!
 //! `cargo bench` measures everything, prints a table and writes `target/bench.json`. After `--`:
-//! `--quick` makes few rounds; `--binary PATH` measures that one; `--check-budget` compares
-//! instruction and system-call counts, which do not depend on the machine's mood, with those in
+//! `--markdown PATH` writes the table there as well; `--quick` makes few rounds; `--binary PATH` measures that one; `--check-budget` compares
+//! instruction and system-call counts, which do not depend on the machine's load, with those in
 //! `budget.json`, and `--write-budget` records them there.
 #![allow(
     clippy::pedantic,
@@ -37,6 +37,8 @@ pub struct Options {
     pub only: Option<String>,
     /// The programs of ours to measure, by name.
     pub ours: Vec<(String, PathBuf)>,
+    /// Where the table is written for people.
+    pub markdown: Option<PathBuf>,
     /// Where scratch files and results go.
     pub target: PathBuf,
     /// Already in a network namespace of our own.
@@ -95,6 +97,7 @@ fn parse() -> Result<Option<Options>> {
             "--inside" => options.inside = true,
             "--check-budget" => options.check_budget = true,
             "--write-budget" => options.write_budget = true,
+            "--markdown" => options.markdown = Some(std::path::absolute(value()?)?),
             "--only" => options.only = Some(value()?),
             "--binary" => {
                 let value = value()?;

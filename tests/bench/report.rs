@@ -9,6 +9,17 @@ use serde_json::{Value, json};
 use crate::scenarios::Limits;
 use crate::{Options, Result};
 
+/// What stands before the table in the file that `--markdown` writes.
+const INTRODUCTION: &str = "\
+# Benchmarks
+
+Written by `cargo bench -- --markdown docs/benchmarks.md`. Whole processes, in rounds that take turns,
+each run paired with the `/bin/true` (dynamic, coreutils) just before it; the ratios are medians.
+\"static\" is what `packaging/build-static` makes and what the packages ship, \"release\" what
+`cargo build --release` makes, \"go\" Debian's `amazon-ecr-credential-helper` in the same rounds. AWS is a
+fake on loopback, in a network namespace of its own.
+";
+
 /// Everything that was measured.
 pub struct Measured {
     /// Size of each program in bytes.
@@ -139,6 +150,9 @@ pub fn write(options: &Options, measured: &Measured) -> Result<()> {
         }
     }
     println!("{out}");
+    if let Some(path) = &options.markdown {
+        fs::write(path, format!("{INTRODUCTION}\n{out}"))?;
+    }
     let rows: Vec<_> = measured.rows.iter().map(Row::json).collect();
     let sizes: BTreeMap<_, _> = measured.sizes.iter().cloned().collect();
     let path = options.target.join("bench.json");

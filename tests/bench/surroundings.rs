@@ -58,6 +58,9 @@ pub fn again_inside(options: &Options) -> Result<Option<bool>> {
         value.push(path);
         command.arg("--binary").arg(value);
     }
+    if let Some(path) = &options.markdown {
+        command.arg("--markdown").arg(path);
+    }
     if let Some(only) = &options.only {
         command.arg("--only").arg(only);
     }

@@ -472,7 +472,11 @@ def markdown(cases, versions):
         for list_, item in zip(found, (versions.get(client, ""), way)):
             if item not in list_:
                 list_.append(item)
-    text = ["| client | version | configured by | passed | failed |", "|---|---|---|---|---|"]
+    text = ["# Clients", "",
+            "Written by `tests/system/clients.py --markdown docs/clients.md`: the real clients against a real",
+            "registry under ECR's host names, with passwords that only the AWS behind it issues. Each case runs",
+            "twice: the first `get` makes one call to ECR for each registry, the second none.", "",
+            "| client | version | configured by | passed | failed |", "|---|---|---|---|---|"]
     text += [f"| {name} | {', '.join(found[0])} | {', '.join(found[1])} | {passed} | {failed or '-'} |"
              for (name, passed, failed), found in lines.items()]
     text += ["", "Not tested: " + "; ".join(f"{c} ({reason})" for c, reason in NOT_TESTED) + "."]
