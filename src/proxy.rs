@@ -1,16 +1,17 @@
 //! Which proxy a request goes through, decided as Go decides it.
 //!
-//! The helper that this one replaces is written in Go, so the variables mean here what they mean
-//! to `golang.org/x/net/http/httpproxy`: precedence, matching, what is never proxied. Two things
-//! differ: the link-local addresses of instance metadata and container credentials never go
-//! through a proxy, which could not reach them and would see them, and a proxy that cannot be
-//! used is an error that names its variable, where Go goes on without it.
+//! The helper that this one replaces is written in Go, so the environment variables have the
+//! meaning that `golang.org/x/net/http/httpproxy` gives them: precedence, matching, what is never
+//! proxied. Two things differ: the link-local addresses of instance metadata and container
+//! credentials never go through a proxy, which could not reach them and would see them, and a proxy
+//! that cannot be used is an error that names its variable, where Go proceeds without it.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use zeroize::Zeroizing;
 
 use crate::env::Env;
@@ -25,37 +26,31 @@ pub struct Proxies {
     cgi: bool,
 }
 
-/// A proxy to go through.
+/// A proxy that a request goes through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
-    /// The variable that names it: for messages.
+    /// The environment variable that names it: for messages.
     pub variable: &'static str,
-    /// Whether the proxy itself is spoken to over TLS.
+    /// Whether the connection to the proxy itself uses TLS.
     pub tls: bool,
     /// The host, without brackets if it is an IPv6 address.
     pub host: String,
-    /// The port.
     pub port: u16,
     /// The value of `Proxy-Authorization`, where the URL carries a user.
     pub authorization: Option<Secret>,
 }
 
-/// Why no proxy can be used though one is set. It shows no part of the URL but its scheme, since
-/// the rest may be a password.
+/// Why the proxy that is set cannot be used. Shows no part of the URL but its scheme, since the
+/// rest may be a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
-    /// A scheme that is not spoken here.
+    /// A scheme other than http and https.
     Scheme {
-        /// The variable.
         variable: &'static str,
-        /// The scheme.
         scheme: String,
     },
     /// Not a URL.
-    Malformed {
-        /// The variable.
-        variable: &'static str,
-    },
+    Malformed { variable: &'static str },
     /// `HTTP_PROXY` where a web server may have set it from a request's `Proxy` header
     /// (<https://golang.org/s/cgihttpproxy>).
     Cgi,
@@ -66,10 +61,10 @@ impl fmt::Display for Error {
         match self {
             Self::Scheme { variable, scheme } => write!(
                 f,
-                "{variable} names a proxy of the scheme {scheme:?}, which is not supported"
+                "{variable} has the scheme {scheme:?}, which is not supported for proxies"
             ),
-            Self::Malformed { variable } => write!(f, "{variable} is not the URL of a proxy"),
-            Self::Cgi => f.write_str("HTTP_PROXY is not used where REQUEST_METHOD is set"),
+            Self::Malformed { variable } => write!(f, "{variable} is not a proxy URL"),
+            Self::Cgi => f.write_str("HTTP_PROXY is ignored where REQUEST_METHOD is set (CGI)"),
         }
     }
 }
@@ -326,27 +321,11 @@ fn parse(setting: &Setting) -> Result<Proxy, Error> {
 fn authorization(user_info: &str) -> Secret {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
     let mut plain = Zeroizing::new(Vec::with_capacity(user_info.len() + 1));
-    plain.extend(percent_decode(user));
+    plain.extend(percent_decode_str(user));
     plain.push(b':');
-    plain.extend_from_slice(&Zeroizing::new(percent_decode(password)));
+    plain.extend(percent_decode_str(password));
     let encoded = Zeroizing::new(STANDARD.encode(&*plain));
     Secret::new(format!("Basic {}", *encoded))
-}
-
-fn percent_decode(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3);
-        let decoded = hex
-            .filter(|_| byte == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(decoded.unwrap_or(byte));
-        at += if decoded.is_some() { 3 } else { 1 };
-    }
-    out
 }
 
 #[cfg(test)]
@@ -404,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_and_link_local_hosts_are_never_proxied() {
+    fn local_hosts_are_never_proxied() {
         let vars = [("HTTP_PROXY", "http://p"), ("HTTPS_PROXY", "http://p")];
         for host in [
             "localhost",
@@ -445,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn proxy_urls_are_taken_apart() {
+    fn proxy_urls_are_parsed() {
         #[rustfmt::skip]
         const CASES: &[(&str, bool, &str, u16, Option<&str>)] = &[
             ("http://p.example:3128", false, "p.example", 3128, None),
@@ -479,15 +458,12 @@ mod tests {
         for (url, error) in [
             (
                 "socks5://u:hunter2@p:1",
-                "HTTPS_PROXY names a proxy of the scheme \"socks5\", which is not supported",
+                "HTTPS_PROXY has the scheme \"socks5\", which is not supported for proxies",
             ),
-            (
-                "http://u:hunter2@p:port",
-                "HTTPS_PROXY is not the URL of a proxy",
-            ),
-            ("http://", "HTTPS_PROXY is not the URL of a proxy"),
-            ("hunter2!://x", "HTTPS_PROXY is not the URL of a proxy"),
-            ("http://a b", "HTTPS_PROXY is not the URL of a proxy"),
+            ("http://u:hunter2@p:port", "HTTPS_PROXY is not a proxy URL"),
+            ("http://", "HTTPS_PROXY is not a proxy URL"),
+            ("hunter2!://x", "HTTPS_PROXY is not a proxy URL"),
+            ("http://a b", "HTTPS_PROXY is not a proxy URL"),
         ] {
             let found = proxies(&[("HTTPS_PROXY", url)]).proxy_for(true, "h.example", 443);
             let found = found.expect_err(url);
@@ -497,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cgi_program_does_not_use_http_proxy() {
+    fn http_proxy_is_refused_in_cgi_programs() {
         let vars = [
             ("HTTP_PROXY", "http://p"),
             ("HTTPS_PROXY", "http://p"),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 
 use super::http::{Failure, RequestOutcome};
 use crate::registry::{Registry, Service};
@@ -379,47 +379,8 @@ impl Error {
             | Self::TimedOut { .. }
             | Self::Server { .. }
             | Self::Unexpected { .. } => true,
-            Self::Network(failure) => matches!(
-                failure,
-                Failure::Dns { .. }
-                    | Failure::Refused { .. }
-                    | Failure::Broken { .. }
-                    | Failure::TooLarge { .. }
-            ),
+            Self::Network(failure) => failure.is_shared(),
             _ => false,
-        }
-    }
-}
-
-impl Failure {
-    fn hint(&self) -> String {
-        match self {
-            Self::Dns { .. } => "check the region in the name, DNS, and HTTPS_PROXY".to_owned(),
-            Self::Refused { .. } | Self::Broken { .. } | Self::TimedOut { .. } => {
-                "check the network, HTTPS_PROXY and the endpoint settings (AWS_ENDPOINT_URL and its kin)".to_owned()
-            }
-            Self::Untrusted { .. } => {
-                "behind a proxy or with a private endpoint, set AWS_CA_BUNDLE or SSL_CERT_FILE to a file of the authorities to trust".to_owned()
-            }
-            Self::CertificateTime { .. } => {
-                "check this machine's clock, then the server's certificate".to_owned()
-            }
-            Self::Tls { .. } => "check the endpoint settings and HTTPS_PROXY".to_owned(),
-            Self::TrustStore(error) => match &error.setting {
-                Some(setting) if setting == "SSL_CERT_DIR" => {
-                    "set SSL_CERT_DIR to a directory of PEM certificates, or unset it".to_owned()
-                }
-                Some(setting) => format!("set {setting} to a file of PEM certificates, or unset it"),
-                None => "install the package ca-certificates, or set AWS_CA_BUNDLE".to_owned(),
-            },
-            Self::Crypto { .. } => "install this program again, or a build of it without FIPS".to_owned(),
-            Self::ProxySetting(error) => error.hint(),
-            Self::Proxy { variable, .. } => {
-                format!("check {variable}; NO_PROXY lists hosts to reach without it")
-            }
-            Self::TooMany { .. } => "try again later".to_owned(),
-            Self::TooLarge { .. } => "check what answers at that endpoint".to_owned(),
-            Self::Url => "set the endpoint to a URL such as https://host:port".to_owned(),
         }
     }
 }
@@ -530,10 +491,10 @@ const THROTTLED: &[&str] = &[
 #[expect(clippy::too_many_lines)]
 pub(super) fn classify(step: Step<'_>, facts: FailureContext) -> Error {
     let from = || step.from().to_owned();
-    let (status, ahead) = match &facts.outcome {
+    let (status, date) = match &facts.outcome {
         Some(RequestOutcome::Failed(failure)) => return failed(step, failure.clone()),
         Some(RequestOutcome::Pending { doing }) => return timed_out(step, doing.clone()),
-        Some(RequestOutcome::Replied { status, ahead, .. }) => (Some(*status), *ahead),
+        Some(RequestOutcome::Replied { status, date, .. }) => (Some(*status), *date),
         None => (None, None),
     };
     if facts.timed_out {
@@ -551,7 +512,9 @@ pub(super) fn classify(step: Step<'_>, facts: FailureContext) -> Error {
         || lower.contains("is not within");
     if is(SKEWED) || (is(UNSIGNED) && late) {
         return Error::ClockSkew {
-            ahead: ahead.filter(|ahead| ahead.abs() >= TimeDelta::seconds(60)),
+            ahead: date
+                .map(|date| date - Utc::now())
+                .filter(|ahead| ahead.abs() >= TimeDelta::seconds(60)),
         };
     }
     if let Some(status) = status.filter(|status| *status >= 500) {

@@ -21,7 +21,7 @@ use aws_types::region::Region;
 use zeroize::Zeroizing;
 
 use super::error::{Error, FailureContext, Step, classify};
-use super::http::{Direct, RequestOutcome, SignIn};
+use super::http::{ClientOptions, RequestOutcome, sign_in_body};
 use super::process;
 use super::{AwsSession, absent, facts};
 use crate::fs::{read_bounded, try_lock_exclusive};
@@ -265,10 +265,11 @@ impl AwsSession<'_> {
         Self::reachable(&login.signin)?;
         let config = self
             .provider_config()
-            .with_http_client(SignIn {
-                client: self.client.clone(),
+            .with_http_client(self.client.with(ClientOptions {
                 base: login.signin.url.clone(),
-            })
+                body: Some(sign_in_body),
+                ..ClientOptions::default()
+            }))
             .with_region(Some(Region::new(login.signin.region.clone())))
             .with_use_fips(Some(login.signin.fips))
             .with_use_dual_stack(Some(login.signin.dual_stack));
@@ -358,7 +359,10 @@ impl AwsSession<'_> {
             (None, false) => "http://169.254.169.254",
         };
         let config = self.provider_config();
-        let config = config.with_http_client(Direct(self.client.clone()));
+        let config = config.with_http_client(self.client.with(ClientOptions {
+            direct: true,
+            ..ClientOptions::default()
+        }));
         let client = imds::Client::builder()
             .configure(&config)
             .max_attempts(3)

@@ -332,7 +332,7 @@ fn faults_of_the_service_are_told_apart() {
         (vec![Act::Reply(200, "", data(&quoted("AWS")))], 1, "unexpected reply from ECR: the authorization token has no colon between user and password"),
         (vec![Act::Reply(200, "", data(&quoted("AWS:p:q")))], 1, "ok"),
         (vec![Act::Reply(400, "", "not json".into())], 1, "unexpected reply from ECR: HTTP status 400 without an error code"),
-        (vec![Act::Flood(512 << 20)], 1, "the reply of 127.0.0.1 is larger than 1048576 bytes"),
+        (vec![Act::Flood(512 << 20)], 1, "the response from 127.0.0.1 exceeds 1048576 bytes"),
     ];
     for (script, requests, expected) in cases {
         let server = server(false, script);
@@ -373,7 +373,7 @@ fn what_hangs_ends_with_the_deadline() {
     assert!(start.elapsed() < Duration::from_millis(1500));
     let text = error.to_string();
     assert!(
-        text.starts_with("timed out waiting for the reply of 127.0.0.1"),
+        text.starts_with("timed out waiting for the response from 127.0.0.1"),
         "{text}"
     );
     assert!(error.shared());
@@ -391,7 +391,7 @@ fn nobody_listening_and_no_such_name_are_told_apart() {
         ),
         (
             "ftp://127.0.0.1".into(),
-            "the endpoint is not a URL of http or https".into(),
+            "the endpoint is not an http:// or https:// URL".into(),
         ),
     ] {
         let error = issue(&none(), &plan(url), REGISTRY, 10.0).expect_err("nobody");
@@ -429,7 +429,7 @@ fn a_private_authority_has_to_be_named() {
     std::fs::remove_file(other).expect("ours");
     assert_eq!(
         error.to_string(),
-        "the TLS certificate of localhost is not signed by a trusted authority"
+        "the TLS certificate of localhost is not signed by a trusted CA"
     );
     assert!(error.hint().contains("AWS_CA_BUNDLE or SSL_CERT_FILE"));
     assert!(!error.shared());
@@ -473,19 +473,19 @@ fn https_tunnels_and_http_uses_absolute_form() {
     for (act, expected) in [
         (
             Act::Reply(407, "", String::new()),
-            "does not accept the user and password in its URL",
+            "rejects the user name and password in its URL",
         ),
         (
             Act::Reply(401, "", String::new()),
-            "does not accept the user and password in its URL",
+            "rejects the user name and password in its URL",
         ),
         (
             Act::Reply(403, "", String::new()),
-            "refuses the connection to ecr.test.example with HTTP status 403",
+            "refuses the connection to ecr.test.example with HTTP 403",
         ),
         (
             Act::Reply(503, "", String::new()),
-            "cannot reach ecr.test.example: HTTP status 503",
+            "cannot reach ecr.test.example: it returned HTTP 503",
         ),
         (Act::Close, "closed the connection"),
     ] {
@@ -698,7 +698,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
         Some(RequestOutcome::Replied {
             host: "h".into(),
             status,
-            ahead: None,
+            date: None,
         })
     };
     let failed = |failure| Some(RequestOutcome::Failed(failure));

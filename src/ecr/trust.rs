@@ -1,10 +1,10 @@
-//! Which certificate authorities are trusted, read in one pass and only when TLS is spoken.
+//! Which CA certificates are trusted, read in one pass and only when TLS is used.
 //!
-//! A bundle that somebody named for AWS replaces the system's store, and must be good as a whole,
-//! as the AWS CLI has it. `SSL_CERT_FILE` and `SSL_CERT_DIR` each replace their half of the store,
-//! as in Go and OpenSSL: with one of them set, what the system trusts is trusted still. Of the
-//! system's own store, what cannot be parsed is left out. The one bundle file of a distribution is
-//! preferred to its directory of 145 files.
+//! A bundle that is set for AWS replaces the system trust store, and each of its certificates must
+//! parse, as in the AWS CLI. `SSL_CERT_FILE` and `SSL_CERT_DIR` each replace their half of the
+//! store, as in Go and OpenSSL: with only one of them set, the system's CA certificates are still
+//! trusted. Certificates of the system trust store that do not parse are skipped. A distribution's
+//! single bundle file is preferred to its directory of 145 files.
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,22 @@ use rustls::pki_types::pem::PemObject;
 use crate::env::Env;
 use crate::principal::CaBundle;
 
-/// No bundle of certificates is larger.
+/// The largest bundle of certificates that is read.
 const MAX_BUNDLE: u64 = 16 << 20;
 
-/// What was named, where it was named, and what is wrong with it.
+/// CA certificates that cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
-    /// The variable or key that names the file or directory; none for the system's store.
+    /// The environment variable or key that names the file or directory; none for the system trust
+    /// store.
     pub setting: Option<String>,
     pub what: String,
 }
 
-/// Where the authorities come from.
+/// Where the CA certificates come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TrustStore {
-    /// A file that must be good.
+    /// A file of certificates, all of which must parse.
     Bundle(CaBundle),
     /// `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     Named {
@@ -62,7 +63,7 @@ impl TrustStore {
                 .filter_map(|(name, path)| Some(format!("{name} {}", path.as_ref()?.display())))
                 .collect::<Vec<_>>()
                 .join(", "),
-            Self::System => "the system's store".to_owned(),
+            Self::System => "the system trust store".to_owned(),
         }
     }
 
@@ -90,7 +91,7 @@ impl TrustStore {
                         add_dir(&mut roots, &dir);
                     }
                     if roots.len() == before {
-                        let what = format!("no certificate is found in {}", dirs.display());
+                        let what = format!("no CA certificate in {}", dirs.display());
                         return Err(error("SSL_CERT_DIR", what));
                     }
                 }
@@ -103,7 +104,7 @@ impl TrustStore {
         if roots.is_empty() {
             return Err(Error {
                 setting: None,
-                what: "the system has no certificate authorities".to_owned(),
+                what: "the system trust store has no CA certificates".to_owned(),
             });
         }
         Ok(roots)
@@ -112,20 +113,20 @@ impl TrustStore {
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
-    // Before it is opened, which waits where it is a pipe that nobody writes to.
+    // Before it is opened: opening a pipe without a writer blocks.
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
-        return Err(std::io::Error::other("it is not a file"));
+        return Err(std::io::Error::other("not a regular file"));
     }
     let file = std::fs::File::open(path)?;
-    // With room to spare, or the end is looked for in many small steps.
+    // Spare capacity, or the end of the file is probed for in many small reads.
     let room = usize::try_from(metadata.len().min(MAX_BUNDLE)).unwrap_or(0) + 64;
     let mut bytes = Vec::with_capacity(room);
     file.take(MAX_BUNDLE).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Every certificate of a file, all of which must be good.
+/// Every certificate of a file, all of which must parse.
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
     let shown = path.display();
     let pem = read(path).map_err(|error| format!("{shown} cannot be read: {error}"))?;
@@ -138,12 +139,12 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
             .ok_or_else(|| format!("certificate {count} in {shown} is malformed"))?;
     }
     if count == 0 {
-        return Err(format!("{shown} holds no certificate in PEM form"));
+        return Err(format!("no PEM certificate in {shown}"));
     }
     Ok(())
 }
 
-/// The good certificates of a file.
+/// The certificates of a file that parse.
 fn add_what_parses(roots: &mut RootCertStore, path: &Path) {
     if let Ok(pem) = read(path) {
         roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
@@ -173,7 +174,9 @@ fn add_dir(roots: &mut RootCertStore, dir: &Path) {
 
 #[cfg(not(any(windows, target_os = "macos")))]
 fn add_system(roots: &mut RootCertStore) {
-    /// Debian and Alpine, Fedora, openSUSE, then others: as Go and OpenSSL look for them.
+    // Not openssl-probe's list: that reads the process environment, checks every directory before
+    // the first file is read, and stops at an empty file.
+    /// Debian and Alpine, Fedora, openSUSE, then others: the order of Go and OpenSSL.
     const FILES: &[&str] = &[
         "/etc/ssl/certs/ca-certificates.crt",
         "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
@@ -224,16 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_that_is_not_good_as_a_whole_is_an_error() {
+    fn every_certificate_of_a_bundle_must_parse() {
         let dir = dir("bundle");
         let bad_der = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         #[rustfmt::skip]
         let cases: &[(&str, &[u8], Option<&str>)] = &[
             ("good", PEM.as_bytes(), None),
             ("two", &[PEM.as_bytes(), b"# comment\n", PEM.as_bytes()].concat(), None),
-            ("empty", b"", Some("holds no certificate in PEM form")),
-            ("junk", &[0, 255, 10, 13, 45, 45, 45], Some("holds no certificate in PEM form")),
-            ("key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", Some("holds no certificate in PEM form")),
+            ("empty", b"", Some("no PEM certificate in")),
+            ("junk", &[0, 255, 10, 13, 45, 45, 45], Some("no PEM certificate in")),
+            ("key", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", Some("no PEM certificate in")),
             ("bad-der", &[PEM.as_bytes(), bad_der.as_bytes()].concat(), Some("certificate 2 in")),
             ("cut", &PEM.as_bytes()[..PEM.len() / 2], Some("")),
         ];

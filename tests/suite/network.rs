@@ -246,11 +246,11 @@ fn failing_proxy_is_named_without_its_password() {
     let at = proxy.addr;
     #[rustfmt::skip]
     let cases = [
-        ("HTTPS_PROXY", proxy.url("user:not-hunter2@"), format!("the proxy {at} (HTTPS_PROXY) does not accept the user and password")),
-        ("https_proxy", proxy.url(""), format!("the proxy {at} (https_proxy) asks for a user and a password")),
+        ("HTTPS_PROXY", proxy.url("user:not-hunter2@"), format!("the proxy {at} (HTTPS_PROXY) rejects the user name and password")),
+        ("https_proxy", proxy.url(""), format!("the proxy {at} (https_proxy) requires a user name and password")),
         ("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1".into(), "the proxy 127.0.0.1:1 (HTTPS_PROXY) cannot be reached".into()),
-        ("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1".into(), "HTTPS_PROXY names a proxy of the scheme \"socks5\"".into()),
-        ("https_proxy", "http://hunter2:no-port".into(), "https_proxy is not the URL of a proxy".into()),
+        ("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1".into(), "HTTPS_PROXY has the scheme \"socks5\"".into()),
+        ("https_proxy", "http://hunter2:no-port".into(), "https_proxy is not a proxy URL".into()),
     ];
     for (name, value, cause) in cases {
         refused(&with(name, value), &cause, name);

@@ -273,7 +273,7 @@ PROXIES = (
     proxied("lower case", {"https_proxy": OPEN}),
     # What most locked-down networks have: a proxy with an authority of its own.
     proxied("inspecting, its authority unknown", INSPECTING, VIA_INSPECTING[:1], (),
-            fails=(r"certificate of api\.ecr\S+ is not signed by a trusted authority",
+            fails=(r"certificate of api\.ecr\S+ is not signed by a trusted CA",
                    "hint: .*proxy.*AWS_CA_BUNDLE or SSL_CERT_FILE")),
     *(proxied(f"inspecting, {name}", {**INSPECTING, **env}, VIA_INSPECTING, files=files)
       for name, env, files in (
@@ -344,13 +344,13 @@ PROXIES = (
     proxied("socks5 in lower case", {"https_proxy": "socks5h://127.0.0.1:1080"}, (), (),
             fails=('https_proxy .*"socks5h"', "hint: set https_proxy")),
     proxied("not a URL", {"HTTPS_PROXY": f"http://user:{PASSWORD}@127.0.0.1:port"}, (), (),
-            fails=("HTTPS_PROXY is not the URL of a proxy",)),
+            fails=("HTTPS_PROXY is not a proxy URL",)),
     proxied("a wrong password", {"HTTPS_PROXY": LOCKED.format("wrong-hunter2")},
             (f"locked {CONNECT}",), (),
-            fails=(r"the proxy 127\.0\.0\.1:3129 \(HTTPS_PROXY\) does not accept the user and password",
+            fails=(r"the proxy 127\.0\.0\.1:3129 \(HTTPS_PROXY\) rejects the user name and password",
                    "hint: check HTTPS_PROXY")),
     proxied("no password", {"HTTPS_PROXY": "http://127.0.0.1:3129"}, (f"locked {CONNECT}",), (),
-            fails=(r"the proxy 127\.0\.0\.1:3129 \(HTTPS_PROXY\) asks for a user and a password",)),
+            fails=(r"the proxy 127\.0\.0\.1:3129 \(HTTPS_PROXY\) requires a user name and password",)),
     proxied("a wrong password, http", {"HTTP_PROXY": LOCKED.format("wrong-hunter2"), "AWS_MAX_ATTEMPTS": "1", **PLAIN},
             (f"locked POST http://{PRIVATE}:8080/",), (),
             # It may end the connection before its reply is read.
@@ -363,7 +363,7 @@ PROXIES = (
     *(proxied(f"no such name behind it, https, {name}", {"HTTPS_PROXY": url, "AWS_MAX_ATTEMPTS": "1"},
               (f"{name} CONNECT api.ecr.xx-nowhere-1.amazonaws.com:443",), (),
               host=at("dkr.ecr.xx-nowhere-1.amazonaws.com"),
-              fails=(r"the proxy \S+ \(HTTPS_PROXY\) cannot reach api\.ecr\.xx-nowhere-1\S+: HTTP status 50",))
+              fails=(r"the proxy \S+ \(HTTPS_PROXY\) cannot reach api\.ecr\.xx-nowhere-1\S+: it returned HTTP 50",))
       for name, url in (("open", OPEN), ("squid", SQUID))),
     proxied("a refusal of AWS's own is no failure of the proxy", {"HTTP_PROXY": OPEN, **PLAIN},
             (f"open POST http://{PRIVATE}:8080/",), (f"ecr http://{PRIVATE}:8080 us-east-1",),
@@ -375,7 +375,7 @@ PROXIES = (
             fails=(r"the proxy no-such-proxy\.corp\.example:3128 \(HTTPS_PROXY\) cannot be reached",)),
     proxied("a destination that squid denies", {"HTTPS_PROXY": SQUID},
             ("squid CONNECT api.ecr.sa-east-1.amazonaws.com:443",), (), host=SQUID_DENIES,
-            fails=(r"the proxy 127\.0\.0\.1:3130 \(HTTPS_PROXY\) refuses the connection to api\.ecr\.sa-east-1\.amazonaws\.com with HTTP status 403",)),
+            fails=(r"the proxy 127\.0\.0\.1:3130 \(HTTPS_PROXY\) refuses the connection to api\.ecr\.sa-east-1\.amazonaws\.com with HTTP 403",)),
     proxied("it is no proxy at all", {"HTTPS_PROXY": "http://127.0.0.1:8080"}, (), ("*",),
             fails=(r"the proxy 127\.0\.0\.1:8080 \(HTTPS_PROXY\)",)),
 )
@@ -386,7 +386,7 @@ PROXIES = (
 # Served with a certificate of an authority that the system does not know.
 CORP = {"AWS_ENDPOINT_URL_ECR": "https://ecr.corp.example"}
 CORP_CALL = "ecr https://ecr.corp.example us-east-1"
-UNTRUSTED = (r"certificate of \S+ is not signed by a trusted authority",
+UNTRUSTED = (r"certificate of \S+ is not signed by a trusted CA",
              "hint: .*AWS_CA_BUNDLE or SSL_CERT_FILE")
 
 
@@ -439,7 +439,7 @@ AUTHORITIES = (
           {"AWS_ENDPOINT_URL_ECR": None, "AWS_CA_BUNDLE": "{ca}/corp/ca.pem", "HTTPS_PROXY": SQUID_TLS},
           (), fails=("proxy.corp.example is not signed",)),
     trust("the system has none", {}, (), without_system_store=True,
-          fails=("no certificate authorities", "hint: .*ca-certificates")),
+          fails=("no CA certificates", "hint: .*ca-certificates")),
     trust("the system has none, AWS_CA_BUNDLE", {"AWS_CA_BUNDLE": "{ca}/corp/ca.pem"},
           without_system_store=True),
     trust("the system has none, over http", PLAIN, (f"ecr http://{PRIVATE}:8080 us-east-1",),

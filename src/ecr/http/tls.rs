@@ -1,0 +1,80 @@
+//! TLS: the configuration, handshakes, and what their errors mean.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::ServerName;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::Stream;
+use super::failure::{Failure, io_words};
+
+/// What makes connections that trust these CA certificates.
+pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(crypto()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::Crypto {
+            what: error.to_string(),
+        })?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    // Rather no connection than one that a FIPS build is not installed for.
+    if cfg!(feature = "fips") && !config.fips() {
+        return Err(Failure::Crypto {
+            what: "the FIPS module is not in use".to_owned(),
+        });
+    }
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+#[cfg(not(feature = "fips"))]
+fn crypto() -> CryptoProvider {
+    rustls::crypto::ring::default_provider()
+}
+
+#[cfg(feature = "fips")]
+fn crypto() -> CryptoProvider {
+    rustls::crypto::default_fips_provider()
+}
+
+pub(super) async fn handshake(
+    tls: &TlsConnector,
+    host: &str,
+    stream: Box<dyn Stream>,
+) -> Result<TlsStream<Box<dyn Stream>>, Failure> {
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::Url)?;
+    let connected = tls.connect(name, stream).await;
+    connected.map_err(|error| handshake_failure(host, &error))
+}
+
+fn handshake_failure(host: &str, error: &io::Error) -> Failure {
+    use rustls::CertificateError as Bad;
+    let host = host.to_owned();
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(bad)) => match bad {
+            Bad::Expired
+            | Bad::ExpiredContext { .. }
+            | Bad::NotValidYet
+            | Bad::NotValidYetContext { .. } => Failure::CertificateTime { host },
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Failure::Tls {
+                host,
+                what: "its certificate is for another name".to_owned(),
+            },
+            _ => Failure::Untrusted { host },
+        },
+        Some(other) => Failure::Tls {
+            host,
+            what: other.to_string(),
+        },
+        None => Failure::Broken {
+            at: host,
+            what: format!("in the TLS handshake: {}", io_words(error)),
+        },
+    }
+}
