@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+#[cfg(test)]
+mod kubelet_config;
+
 /// A partition of AWS: its own set of regions, accounts and DNS names.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Partition {
