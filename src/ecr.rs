@@ -176,7 +176,6 @@ impl<'a> Aws<'a> {
         };
         client.begin_step();
         let mut asking = AwsSession {
-            env: self.env,
             log: self.log,
             client: client.clone(),
             network: &plan.network,
@@ -206,7 +205,6 @@ impl<'a> Aws<'a> {
 
 /// One question and what it needs.
 struct AwsSession<'a> {
-    env: &'a Env,
     log: Log<'a>,
     client: Client,
     network: &'a Network,
@@ -483,8 +481,8 @@ fn describe(source: &Source, credentials: &Credentials) -> String {
         ),
         Source::Login(login) => format!("the session {}", login.session_arn),
         Source::WebIdentity(web) => format!("the role {}", web.role_arn),
-        Source::Container { .. } => format!("the container's role ({id})"),
-        Source::InstanceMetadata { .. } => format!("the instance's role ({id})"),
+        Source::Container(_) => format!("the container's role ({id})"),
+        Source::InstanceMetadata(_) => format!("the instance's role ({id})"),
     }
 }
 

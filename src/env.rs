@@ -50,6 +50,14 @@ impl Env {
         Self(Vars::Fixed(vars.collect()))
     }
 
+    /// A copy that holds these variables and no others, and is not the process's any more.
+    pub fn only(&self, names: &[&str]) -> Self {
+        let vars = names
+            .iter()
+            .filter_map(|&name| Some((name.to_owned(), self.os(name)?)));
+        Self(Vars::Fixed(vars.collect()))
+    }
+
     fn os(&self, name: &str) -> Option<OsString> {
         match &self.0 {
             Vars::Process => std::env::var_os(name),

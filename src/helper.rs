@@ -15,9 +15,9 @@ use crate::cache::{Cache, NegativeEntry};
 use crate::ecr::{self, Issued, Issuer};
 use crate::env::{Clock, Env};
 use crate::log::Log;
-use crate::principal::{self, CacheKey, Identity, Plan, Surroundings};
+use crate::principal::{self, CacheKey, Identity, Plan, PodIdentity, Selection, Surroundings};
+use crate::problem::Problem;
 use crate::registry::Registry;
-use crate::secret::Secret;
 use crate::settings;
 use crate::token::{self, Token};
 
@@ -31,7 +31,7 @@ const RENEWAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
 #[derive(Debug)]
 pub enum Error {
     /// Local facts name nobody who could ask.
-    Plan(principal::Error),
+    Plan(Problem),
     /// AWS was asked in vain.
     Aws(ecr::Error),
     /// Another process asked in vain, at the same time and for the same principal.
@@ -47,7 +47,7 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Plan(error) => error.hint(),
+            Self::Plan(problem) => problem.hint().to_owned(),
             Self::Aws(error) => error.hint(),
             Self::Shared { hint, .. } => hint.clone(),
         }
@@ -66,8 +66,8 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl From<principal::Error> for Error {
-    fn from(error: principal::Error) -> Self {
+impl From<Problem> for Error {
+    fn from(error: Problem) -> Self {
         Self::Plan(error)
     }
 }
@@ -118,6 +118,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             Err(error) => error,
         };
         self.log.debug(format_args!("no token: {error}"));
+        if let Error::Plan(problem) = &error
+            && let Some(detail) = problem.detail()
+        {
+            self.log.debug(format_args!("{detail}"));
+        }
         let kept = self
             .cache
             .and_then(|cache| cache.kept_login(registry.host(), (self.clock)()));
@@ -136,17 +141,15 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     pub fn get_uncached(
         &mut self,
         registry: &Registry,
-        web_identity: Option<(String, Secret)>,
-        session_name: &str,
+        web_identity: Option<PodIdentity>,
     ) -> Result<(Token, bool), Error> {
         let began = Instant::now();
-        let facts = Surroundings::load(self.env, self.log);
-        let plan = match web_identity {
-            Some((role_arn, token)) => {
-                facts.web_identity_plan(registry, role_arn, session_name.to_owned(), token)?
-            }
-            None => facts.plan(registry)?,
+        let surroundings = Surroundings::read(self.env, self.log);
+        let selection = Selection {
+            web_identity,
+            ..Selection::default()
         };
+        let plan = principal::plan(&surroundings, registry, &selection)?;
         let deadline = began + settings::timeout(self.env, false);
         let (token, cacheable) = self.ask(&plan, registry, deadline)?;
         Ok((token, cacheable.is_ok()))
@@ -154,8 +157,8 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
 
     fn token(&mut self, registry: &Registry) -> Result<Token, Error> {
         let began = Instant::now();
-        let facts = Surroundings::load(self.env, self.log);
-        let plan = facts.plan(registry)?;
+        let surroundings = Surroundings::read(self.env, self.log);
+        let plan = principal::plan(&surroundings, registry, &Selection::default())?;
         let timeout = settings::timeout(self.env, plan.asks_a_process());
         let deadline = began + timeout;
         self.log.debug(format_args!(
@@ -171,7 +174,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
                     match (error, &plan.profile) {
                         // It was the last source of all, so all of them are told.
                         (ecr::Error::NoCredentials { why }, None) => {
-                            Error::Plan(facts.no_credentials(&why))
+                            Error::Plan(surroundings.no_credentials(&why))
                         }
                         (error, _) => Error::Aws(error),
                     }

@@ -47,7 +47,8 @@ pub mod fuzzing {
     pub use crate::ecr::{Error, Issued, Issuer};
     pub use crate::env::Env;
     pub use crate::log::Log;
-    pub use crate::principal::{CacheKey, Identity, Plan, Surroundings};
+    pub use crate::principal::{CacheKey, Identity, Plan, Selection, Surroundings, plan};
+    pub use crate::problem::Problem;
     pub use crate::registry::{PARTITIONS, Registry, Service};
     pub use crate::secret::Secret;
     pub use crate::token::{Login, Token};

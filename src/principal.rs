@@ -1,31 +1,66 @@
-//! The plan: who would ask ECR, from local facts alone.
+//! The plan: which AWS principal would be used, from local facts alone.
 //!
 //! The helper that this one replaces names a cached token by the access key ID, so it has to
 //! resolve AWS credentials before it can look. Here the token is named by what *decides* the
-//! principal: variables, AWS config files, the presence of a login. A [`Pinned`](Identity::Pinned)
-//! plan needs no network to be named; for an [`Ambient`](Identity::Ambient) one only the source
-//! can say who it is. The rule: a cached token is served only when local facts prove that the same
-//! principal would be asked again. `ecr.rs` executes the plan and nothing else.
+//! principal: variables, AWS config files, the presence of a session. A
+//! [`Pinned`](Identity::Pinned) plan needs no network to be named; for an
+//! [`Ambient`](Identity::Ambient) one only the source can tell the principal. The rule: a cached
+//! token is served only when local facts prove that the same principal would be used again.
+//!
+//! [`Surroundings::read`] reads, [`plan()`] chooses, and `ecr.rs` executes the plan and nothing
+//! else.
 
 mod aws_settings;
 mod cache_key;
 mod chain;
-#[cfg(test)]
-mod differential;
-mod error;
+mod choose;
+mod problem;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::registry::Registry;
 use crate::secret::Secret;
 
-pub use error::Error;
+pub use cache_key::Subject;
+pub use choose::plan;
 pub use surroundings::Surroundings;
 
-/// One source of AWS credentials, the roles assumed from it, and the endpoint that is asked.
+/// What a rule or a request decides before variables and profiles do.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// A profile, used as with `aws --profile`: before environment keys and everything else.
+    pub profile: Option<Named>,
+    /// A role, assumed with the credentials that would be used otherwise.
+    pub role_arn: Option<Named>,
+    /// The identity of a pod, in place of every other source.
+    pub web_identity: Option<PodIdentity>,
+}
+
+/// A setting and what it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// Its value.
+    pub value: String,
+    /// `AWS_ECR_PROFILE`, or a section of a file with its line: for messages.
+    pub named_by: String,
+}
+
+/// A service-account token that the kubelet hands over. Nothing got with it is cached.
+#[derive(Debug, Clone)]
+pub struct PodIdentity {
+    /// The role to take.
+    pub role_arn: String,
+    /// Its session name.
+    pub session_name: String,
+    /// The token.
+    pub token: Secret,
+}
+
+/// One source of AWS credentials, the roles assumed from it, and the endpoint that is called.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// Where the first credentials come from.
@@ -36,28 +71,36 @@ pub struct Plan {
     pub api: Endpoint,
     /// The profile that was selected, if one decided anything: for messages.
     pub profile: Option<String>,
-    /// What the connection to AWS needs to know.
+    /// Settings of the connection to AWS.
     pub network: Network,
     /// How the cache names this principal.
     pub identity: Identity,
+    /// SHA-256, in hexadecimal, of the SSO or console session that a cached token must have been
+    /// obtained with.
+    pub session_digest: Option<String>,
 }
 
 impl Plan {
-    /// Whether the source is a program, which may ask a person something.
+    /// Whether the source is a program, which may prompt the user.
     pub fn asks_a_process(&self) -> bool {
         matches!(self.source, Source::Process { .. })
     }
 
-    /// What kind of source it is, in words for messages.
+    /// What kind of source it is, for messages.
     pub fn source_kind(&self) -> &'static str {
-        self.source.kind()
+        self.source.describe()
     }
 
-    /// The name of the cache entry, once an ambient source has said whose keys it gives. The same
-    /// registry has to be passed that the plan was made for.
+    /// The cache key, once an ambient source has given keys with this ID. The registry has to be
+    /// the one that the plan was made for.
     pub fn ambient_key(&self, registry: &Registry, access_key_id: &str) -> CacheKey {
-        let who = cache_key::KeyMaterial::Key(access_key_id);
-        cache_key::name(registry, &self.api, &self.source, &self.roles, who)
+        cache_key::ambient(
+            registry,
+            &self.api,
+            &self.source,
+            &self.roles,
+            access_key_id,
+        )
     }
 }
 
@@ -109,7 +152,7 @@ pub struct AccessKeys {
 /// Where the first credentials come from.
 #[derive(Debug, Clone)]
 pub enum Source {
-    /// `AWS_ACCESS_KEY_ID` and its fellows.
+    /// `AWS_ACCESS_KEY_ID` and related variables.
     Environment(AccessKeys),
     /// AccessKeys in a profile.
     Static {
@@ -131,24 +174,29 @@ pub enum Source {
     Login(ConsoleLogin),
     /// A web identity token exchanged at STS.
     WebIdentity(WebIdentity),
-    /// The credentials endpoint of ECS or EKS Pod Identity, which the SDK reads from the
-    /// environment.
-    Container {
-        /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`, cut off after the mark of a
-        /// query.
-        uri: String,
-    },
-    /// EC2 instance metadata, version 2.
-    InstanceMetadata {
-        /// `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile's `ec2_metadata_service_endpoint`.
-        endpoint: Option<String>,
-        /// Whether the endpoint mode is IPv6.
-        ipv6: bool,
-    },
+    /// The credentials endpoint of ECS or EKS Pod Identity.
+    Container(Container),
+    /// EC2 instance metadata.
+    InstanceMetadata(InstanceMetadata),
 }
 
 impl Source {
-    fn kind(&self) -> &'static str {
+    /// Stands for the kind of source in cache keys; never shown, never changed.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Environment(_) => "environment",
+            Self::Static { .. } => "static",
+            Self::Process { .. } => "process",
+            Self::Sso(_) => "sso",
+            Self::Login(_) => "login",
+            Self::WebIdentity(_) => "web-identity",
+            Self::Container(_) => "container",
+            Self::InstanceMetadata(_) => "instance-metadata",
+        }
+    }
+
+    /// The kind of source, for messages.
+    pub fn describe(&self) -> &'static str {
         match self {
             Self::Environment(_) => "environment variables",
             Self::Static { .. } => "keys in a profile",
@@ -156,10 +204,39 @@ impl Source {
             Self::Sso(_) => "SSO",
             Self::Login(_) => "aws login",
             Self::WebIdentity(_) => "web identity",
-            Self::Container { .. } => "container credentials",
-            Self::InstanceMetadata { .. } => "instance metadata",
+            Self::Container(_) => "container credentials",
+            Self::InstanceMetadata(_) => "instance metadata",
         }
     }
+}
+
+/// The credentials endpoint of a container.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI` or `…_FULL_URI`. Its query may hold a secret.
+    pub uri: Secret,
+    /// Whether it is the relative one.
+    pub relative: bool,
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN`, unaltered.
+    pub token: Option<Secret>,
+    /// `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`, which counts before the token: it is read for
+    /// each request, since it is renewed.
+    pub token_file: Option<PathBuf>,
+}
+
+/// EC2 instance metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InstanceMetadata {
+    /// `AWS_EC2_METADATA_SERVICE_ENDPOINT` or the profile's `ec2_metadata_service_endpoint`.
+    pub endpoint: Option<String>,
+    /// Whether the default endpoint is the one with an IPv6 address.
+    pub ipv6: bool,
+    /// `AWS_METADATA_SERVICE_TIMEOUT` or `metadata_service_timeout`, for one attempt.
+    pub timeout: Option<Duration>,
+    /// `AWS_METADATA_SERVICE_NUM_ATTEMPTS` or `metadata_service_num_attempts`.
+    pub attempts: Option<u32>,
+    /// `AWS_EC2_METADATA_V1_DISABLED` or `ec2_metadata_v1_disabled`.
+    pub v1_disabled: bool,
 }
 
 /// A profile of IAM Identity Center.
@@ -205,8 +282,10 @@ pub struct WebIdentity {
     pub role_arn: String,
     /// Its session name, where one is set.
     pub session_name: Option<String>,
-    /// The token: the very one that the principal was read from.
+    /// The token: the one that the subject was read from.
     pub token: Secret,
+    /// Who it speaks for.
+    pub subject: Subject,
     /// STS.
     pub sts: Endpoint,
 }
@@ -214,8 +293,6 @@ pub struct WebIdentity {
 /// A role to assume.
 #[derive(Debug, Clone)]
 pub struct Role {
-    /// The profile that names it.
-    pub profile: String,
     /// The role.
     pub role_arn: String,
     /// `external_id`.
@@ -231,7 +308,7 @@ pub struct Role {
 pub enum Identity {
     /// Local facts name it.
     Pinned(CacheKey),
-    /// The source has to say its key ID: see [`Plan::ambient_key`].
+    /// The source has to give its key ID first: see [`Plan::ambient_key`].
     Ambient,
 }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Context, Io, NAME};
+use crate::principal::PodIdentity;
 use crate::protocol;
 use crate::registry::Registry;
 use crate::secret::Secret;
@@ -108,7 +109,11 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
         .cloned()
         .or_else(|| context.env.var(ROLE_VARIABLE));
     let web_identity = match (token, role) {
-        (Some(token), Some(role)) => Some((role, token)),
+        (Some(token), Some(role_arn)) => Some(PodIdentity {
+            role_arn,
+            session_name: SESSION_NAME.to_owned(),
+            token,
+        }),
         (Some(_), None) => {
             // Nobody to tell where stderr is closed.
             let _ = writeln!(
@@ -122,7 +127,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
         (None, _) => None,
     };
     let mut helper = context.helper(None);
-    let result = helper.get_uncached(&registry, web_identity, SESSION_NAME);
+    let result = helper.get_uncached(&registry, web_identity);
     let io = &mut context.io;
     match result {
         Ok((token, cacheable)) => {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::Context;
 use crate::env::Env;
 use crate::fs::read_bounded;
-use crate::principal::{Identity, Surroundings};
+use crate::principal::{self, Identity, Selection, Surroundings};
 use crate::protocol;
 use crate::registry::Registry;
 
@@ -25,7 +25,8 @@ const USERNAME: &str = "AWS";
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let mut hosts = BTreeMap::new();
     if let Some(cache) = context.cache() {
-        let facts = Surroundings::load(context.env, context.log);
+        let surroundings = Surroundings::read(context.env, context.log);
+        let selection = Selection::default();
         for held in cache.held((context.clock)()) {
             if hosts.contains_key(&held.host) {
                 continue;
@@ -36,7 +37,9 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             let ours = match &held.name {
                 // A login that is kept serves whoever has nothing better.
                 None => true,
-                Some(held_as) => match facts.plan(&registry).map(|plan| plan.identity) {
+                Some(held_as) => match principal::plan(&surroundings, &registry, &selection)
+                    .map(|plan| plan.identity)
+                {
                     Ok(Identity::Pinned(name)) => name.as_str() == held_as,
                     Ok(Identity::Ambient) => held.ambient,
                     Err(_) => false,

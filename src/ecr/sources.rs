@@ -25,7 +25,7 @@ use super::http::{ClientOptions, RequestOutcome, sign_in_body};
 use super::process;
 use super::{AwsSession, absent, facts};
 use crate::fs::{read_bounded, try_lock_exclusive};
-use crate::principal::{AccessKeys, ConsoleLogin, Role, Source, Sso, WebIdentity};
+use crate::principal::{AccessKeys, ConsoleLogin, Container, Role, Source, Sso, WebIdentity};
 use crate::secret::Secret;
 
 /// Instance metadata is next door or nowhere.
@@ -71,9 +71,10 @@ impl AwsSession<'_> {
             Source::Sso(sso) => self.sso(sso).await,
             Source::Login(login) => self.login(login).await,
             Source::WebIdentity(web) => self.web_identity(web).await,
-            Source::Container { .. } => self.container().await,
-            Source::InstanceMetadata { endpoint, ipv6 } => {
-                self.metadata(endpoint.as_deref(), *ipv6).await
+            Source::Container(container) => self.container(container).await,
+            Source::InstanceMetadata(metadata) => {
+                self.metadata(metadata.endpoint.as_deref(), metadata.ipv6)
+                    .await
             }
         }
     }
@@ -295,23 +296,19 @@ impl AwsSession<'_> {
         })
     }
 
-    async fn container(&mut self) -> Result<Credentials, Error> {
+    async fn container(&mut self, container: &Container) -> Result<Credentials, Error> {
         // The SDK panics over some of the others.
-        let plain = match self.env.raw("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") {
-            Some(uri) => uri.starts_with('/'),
-            None => {
-                let uri = self.env.raw("AWS_CONTAINER_CREDENTIALS_FULL_URI");
-                uri.is_some_and(|uri| uri.starts_with("http://") || uri.starts_with("https://"))
-            }
+        let uri = container.uri.expose();
+        let plain = match container.relative {
+            true => uri.starts_with('/'),
+            false => uri.starts_with("http://") || uri.starts_with("https://"),
         };
         if !plain {
             return Err(Error::Container {
                 what: "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI has to begin with a slash, or _FULL_URI with http:// or https://".to_owned(),
             });
         }
-        if let Some(token) = self.env.raw("AWS_CONTAINER_AUTHORIZATION_TOKEN") {
-            self.secrets.push(Secret::new(token));
-        }
+        self.secrets.extend(container.token.clone());
         let provider = EcsCredentialsProvider::builder()
             .configure(&self.provider_config())
             .build();
@@ -339,14 +336,6 @@ impl AwsSession<'_> {
     }
 
     async fn metadata(&mut self, endpoint: Option<&str>, ipv6: bool) -> Result<Credentials, Error> {
-        let off = self.env.var("AWS_EC2_METADATA_DISABLED");
-        if off.is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            return Err(Error::NoCredentials {
-                why:
-                    "no source is set, and AWS_EC2_METADATA_DISABLED switches instance metadata off"
-                        .to_owned(),
-            });
-        }
         // Always an explicit one: else the SDK would read the config files to find it.
         if endpoint.is_some_and(|endpoint| !super::http::is_url(endpoint)) {
             return Err(Error::NoCredentials {

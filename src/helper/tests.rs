@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
 use super::*;
+use crate::secret::Secret;
 use crate::token::Login;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -117,19 +118,13 @@ impl Place {
     }
 
     fn name(&self) -> CacheKey {
-        match surroundings_of(&self.env)
-            .plan(&registry())
-            .expect("keys")
-            .identity
-        {
+        let surroundings = Surroundings::read(&self.env, Log::off());
+        let plan = principal::plan(&surroundings, &registry(), &Selection::default());
+        match plan.expect("keys").identity {
             Identity::Pinned(name) => name,
             Identity::Ambient => panic!("ambient"),
         }
     }
-}
-
-fn surroundings_of(env: &Env) -> Surroundings {
-    Surroundings::load(env, Log::off())
 }
 
 fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws> {
@@ -471,17 +466,16 @@ fn the_kubelets_token_goes_past_the_cache() {
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
     helper.get(&registry()).expect("a token");
-    let (token, keep) = helper
-        .get_uncached(&registry(), None, "s")
-        .expect("a token");
+    let (token, keep) = helper.get_uncached(&registry(), None).expect("a token");
     assert_eq!((token.login.password.expose(), keep), ("pw2", true));
     assert_eq!(helper.issuer.source, "environment variables");
     helper.issuer.replies = [Ok(issued(None, None))].into();
-    let role = "arn:aws:iam::123456789012:role/r".to_owned();
-    let identity = Some((role, Secret::from("a.b.c")));
-    let (_, keep) = helper
-        .get_uncached(&registry(), identity, "s")
-        .expect("a token");
+    let identity = Some(PodIdentity {
+        role_arn: "arn:aws:iam::123456789012:role/r".to_owned(),
+        session_name: "s".to_owned(),
+        token: Secret::from("a.b.c"),
+    });
+    let (_, keep) = helper.get_uncached(&registry(), identity).expect("a token");
     assert!(!keep);
     assert_eq!(helper.issuer.source, "web identity");
     let patience = helper.issuer.patience.as_millis();

@@ -3,9 +3,11 @@
 
 use std::path::Path;
 
-use super::{CaBundle, Endpoint, Error, Network};
+use super::{CaBundle, Endpoint, Network, problem};
 use crate::env::Env;
+use crate::problem::Problem;
 use crate::profile::{Config, Section};
+use crate::registry::{Partition, Registry, Service};
 
 /// A service whose endpoint can be set.
 #[derive(Debug, Clone, Copy)]
@@ -33,14 +35,15 @@ impl Api {
     }
 }
 
-/// The environment and the selected profile, asked in this order.
+/// The environment, and after it the selected profile.
 pub(super) struct Settings<'a> {
     pub(super) env: &'a Env,
     config: Option<&'a Config>,
     profile: Option<&'a Section<'a>>,
-    pub(super) fips: Result<bool, Error>,
-    pub(super) dual_stack: Result<bool, Error>,
-    ignore_endpoints: Result<bool, Error>,
+    registry: &'a Registry,
+    pub(super) fips: bool,
+    pub(super) dual_stack: bool,
+    ignore_endpoints: bool,
 }
 
 impl<'a> Settings<'a> {
@@ -48,22 +51,25 @@ impl<'a> Settings<'a> {
         env: &'a Env,
         config: Option<&'a Config>,
         profile: Option<&'a Section<'a>>,
-    ) -> Self {
+        registry: &'a Registry,
+    ) -> Result<Self, Problem> {
         let mut settings = Self {
             env,
             config,
             profile,
-            fips: Ok(false),
-            dual_stack: Ok(false),
-            ignore_endpoints: Ok(false),
+            registry,
+            fips: false,
+            dual_stack: false,
+            ignore_endpoints: false,
         };
-        settings.fips = settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint");
-        settings.dual_stack = settings.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint");
+        settings.fips = settings.flag("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint")?;
+        settings.dual_stack =
+            settings.flag("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint")?;
         settings.ignore_endpoints = settings.flag(
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
             "ignore_configured_endpoint_urls",
-        );
-        settings
+        )?;
+        Ok(settings)
     }
 
     /// A property of the selected profile that is not blank.
@@ -77,27 +83,28 @@ impl<'a> Settings<'a> {
         variable.or_else(|| self.property(key).map(str::to_owned))
     }
 
-    /// A switch. A word that is neither must not be taken for no: somebody asked for FIPS.
-    fn flag(&self, variable: &str, key: &str) -> Result<bool, Error> {
+    /// A switch. A word that is neither true nor false must not count as false: it may be a
+    /// misspelt request for FIPS.
+    pub(super) fn flag(&self, variable: &str, key: &str) -> Result<bool, Problem> {
         match self.either(variable, key) {
             None => Ok(false),
-            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
-            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
-            Some(value) => Err(Error::BadSwitch {
-                setting: match self.env.var(variable) {
-                    Some(_) => variable.to_owned(),
-                    None => key.to_owned(),
-                },
-                value,
-            }),
+            Some(value) if value.trim().eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.trim().eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) => {
+                let setting = match self.env.var(variable) {
+                    Some(_) => variable,
+                    None => key,
+                };
+                Err(problem::bad_switch(setting, &value))
+            }
         }
     }
 
     /// The endpoint that the user set for a service: the most specific variable, then the other,
     /// then the same two in the profile.
     /// <https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>
-    pub(super) fn endpoint_override(&self, api: Api) -> Result<Option<String>, Error> {
-        if self.ignore_endpoints.clone()? {
+    pub(super) fn endpoint_override(&self, api: Api) -> Result<Option<String>, Problem> {
+        if self.ignore_endpoints {
             return Ok(None);
         }
         let (variable, names) = api.names();
@@ -128,19 +135,58 @@ impl<'a> Settings<'a> {
     }
 
     /// An endpoint of a service that the registry's host says nothing about.
-    pub(super) fn endpoint(&self, api: Api, region: &str) -> Result<Endpoint, Error> {
+    pub(super) fn endpoint(&self, api: Api, region: &str) -> Result<Endpoint, Problem> {
         let url = self.endpoint_override(api)?;
         let free = url.is_none();
         Ok(Endpoint {
             region: region.to_owned(),
             url,
-            fips: self.fips.clone()? && free,
-            dual_stack: self.dual_stack.clone()? && free,
+            fips: self.fips && free,
+            dual_stack: self.dual_stack && free,
         })
     }
 
+    /// STS, in the partition of the registry.
+    pub(super) fn sts(&self) -> Result<Endpoint, Problem> {
+        self.endpoint(Api::Sts, &self.region_of_partition())
+    }
+
+    /// The API that issues the registry's tokens.
+    pub(super) fn registry_api(&self) -> Result<Endpoint, Problem> {
+        let registry = self.registry;
+        let service = registry.service();
+        let set = self.endpoint_override(match service {
+            Service::Ecr => Api::Ecr,
+            Service::EcrPublic => Api::EcrPublic,
+        })?;
+        let free = set.is_none();
+        let fips = free && (self.fips || registry.fips());
+        let dual_stack = free && (self.dual_stack || registry.dual_stack());
+        let region = registry.region();
+        let url =
+            set.unwrap_or_else(|| service.api_url(region, registry.partition(), fips, dual_stack));
+        Ok(Endpoint {
+            region: region.to_owned(),
+            url: Some(url),
+            fips,
+            dual_stack,
+        })
+    }
+
+    /// The region in which STS and the sign-in service are asked: the first that is set and lies
+    /// in the registry's partition, which is that of the role as well, else the registry's own.
+    /// A region whose name says nothing of that partition, since no table knows it yet, would lead
+    /// into another one: the partition's main region stands in.
+    pub(super) fn region_of_partition(&self) -> String {
+        let partition = self.registry.partition();
+        let set = self.regions().into_iter();
+        set.chain([self.registry.region().to_owned()])
+            .find(|region| Partition::of_region(region) == partition)
+            .unwrap_or_else(|| partition.home_region.to_owned())
+    }
+
     /// The regions that are set, the first one first.
-    pub(super) fn regions(&self) -> Vec<String> {
+    fn regions(&self) -> Vec<String> {
         let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"];
         let mut regions: Vec<_> = variables.iter().filter_map(|v| self.env.var(v)).collect();
         regions.extend(self.profile_region());
@@ -192,12 +238,17 @@ impl<'a> Settings<'a> {
     }
 }
 
+/// Whether a switch that knows no mistakes is on.
+pub(super) fn is_true(value: Option<&str>) -> bool {
+    value.is_some_and(|value| value.trim().eq_ignore_ascii_case("true"))
+}
+
 /// A property that is there and not blank.
 pub(super) fn set<'a>(section: &'a Section<'_>, key: &str) -> Option<&'a str> {
     section.get(key).filter(|value| !value.trim().is_empty())
 }
 
-fn checked(url: String, setting: impl Fn() -> String) -> Result<Option<String>, Error> {
+fn checked(url: String, setting: impl Fn() -> String) -> Result<Option<String>, Problem> {
     let host = url
         .split_once("://")
         .filter(|(scheme, _)| {
@@ -211,6 +262,6 @@ fn checked(url: String, setting: impl Fn() -> String) -> Result<Option<String>, 
     });
     match good {
         true => Ok(Some(url)),
-        false => Err(Error::BadEndpoint { setting: setting() }),
+        false => Err(problem::bad_endpoint(&setting())),
     }
 }

@@ -13,24 +13,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, Endpoint, Role, Source};
+use super::{CacheKey, Endpoint, Identity, Role, Source};
 use crate::registry::Registry;
 
 /// Of the list, not of the cache file.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
-/// What stands for the source.
-pub(super) enum KeyMaterial<'a> {
-    /// Its settings, and what they do not say by themselves.
-    Settings(Option<&'a Subject>),
-    /// The key ID that an ambient source gave.
-    Key(&'a str),
-}
-
-/// What decides the principal beside the settings: whom a web identity token speaks for, or which
-/// directory a login is kept in.
+/// Who a web identity token speaks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Subject(Vec<(&'static str, String)>);
+pub struct Subject(Vec<(&'static str, String)>);
 
 #[derive(Deserialize)]
 struct Claims {
@@ -44,13 +35,6 @@ struct Claims {
 }
 
 impl Subject {
-    /// The directory of `aws login`.
-    pub(super) fn of_login_cache(dir: &Path) -> Self {
-        // As bytes: two paths that are not UTF-8 must not look alike.
-        let dir = hex(dir.as_os_str().as_encoded_bytes());
-        Self(vec![("login cache", dir)])
-    }
-
     /// The claims that AWS looks at; without verification, which is for STS to do. What is not a
     /// JSON Web Token is its own subject.
     pub(super) fn of(token: &[u8]) -> Self {
@@ -127,58 +111,115 @@ impl List {
     }
 }
 
-pub(super) fn name(
+/// Names the plan's principal; ambient if only the source can tell it.
+pub(super) fn identity(
     registry: &Registry,
     api: &Endpoint,
     source: &Source,
     roles: &[Role],
-    who: KeyMaterial<'_>,
-) -> CacheKey {
-    let mut list = List(Sha256::new());
-    list.add("version", VERSION);
-    list.add("service", registry.service().id());
-    list.add("host", registry.host());
-    list.endpoint("api", api);
-    list.add("environment keys", "allowed");
-    list.add("source", source.kind());
-    match who {
-        KeyMaterial::Key(access_key_id) => list.add("ambient key", access_key_id),
-        KeyMaterial::Settings(subject) => settings(&mut list, source, subject),
+) -> Identity {
+    let mut list = List::begin(registry, api, source);
+    match list.pins(source) {
+        true => Identity::Pinned(list.finish(roles)),
+        false => Identity::Ambient,
     }
-    for role in roles {
-        list.add("role", &role.role_arn);
-        list.maybe("external_id", role.external_id.as_deref());
-        list.maybe("session", role.session_name.as_deref());
-        list.endpoint("sts", &role.sts);
-    }
-    CacheKey(hex(&list.0.finalize()))
 }
 
-fn settings(list: &mut List, source: &Source, subject: Option<&Subject>) {
-    match source {
-        Source::Environment(keys) | Source::Static { keys, .. } => {
-            list.add("key", &keys.access_key_id);
-        }
-        Source::Sso(sso) => {
-            list.maybe("session", sso.session.as_deref());
-            list.add("start_url", &sso.start_url);
-            list.add("account", &sso.account_id);
-            list.add("role_name", &sso.role_name);
-            list.endpoint("portal", &sso.portal);
-        }
-        Source::Login(login) => {
-            list.add("session", &login.session_arn);
-        }
-        Source::WebIdentity(web) => {
-            list.add("role", &web.role_arn);
-            list.maybe("session", web.session_name.as_deref());
-            list.endpoint("sts", &web.sts);
-        }
-        Source::Container { uri } => list.add("uri", uri),
-        // Ambient: their settings name nobody.
-        Source::Process { .. } | Source::InstanceMetadata { .. } => {}
+/// The key for an ambient source that gave keys with this ID.
+pub(super) fn ambient(
+    registry: &Registry,
+    api: &Endpoint,
+    source: &Source,
+    roles: &[Role],
+    access_key_id: &str,
+) -> CacheKey {
+    let mut list = List::begin(registry, api, source);
+    list.add("ambient key", access_key_id);
+    list.finish(roles)
+}
+
+impl List {
+    fn begin(registry: &Registry, api: &Endpoint, source: &Source) -> Self {
+        let mut list = Self(Sha256::new());
+        list.add("version", VERSION);
+        list.add("service", registry.service().id());
+        list.add("host", registry.host());
+        list.endpoint("api", api);
+        list.add("source", source.id());
+        list
     }
-    for (label, value) in subject.iter().flat_map(|subject| &subject.0) {
-        list.add(label, value);
+
+    /// Adds the settings of a source that name its principal. False if they do not: then only the
+    /// source can tell. A new source is decided here or does not compile.
+    fn pins(&mut self, source: &Source) -> bool {
+        match source {
+            Source::Environment(keys) | Source::Static { keys, .. } => {
+                self.add("key", &keys.access_key_id);
+                true
+            }
+            Source::Sso(sso) => {
+                self.maybe("session", sso.session.as_deref());
+                self.add("start_url", &sso.start_url);
+                self.add("account", &sso.account_id);
+                self.add("role_name", &sso.role_name);
+                self.endpoint("portal", &sso.portal);
+                self.path("login file", &sso.login_file);
+                true
+            }
+            Source::Login(login) => {
+                self.add("session", &login.session_arn);
+                self.path("login file", &login.login_file);
+                true
+            }
+            Source::WebIdentity(web) => {
+                self.add("role", &web.role_arn);
+                self.maybe("session", web.session_name.as_deref());
+                self.endpoint("sts", &web.sts);
+                for (label, value) in &web.subject.0 {
+                    self.add(label, value);
+                }
+                true
+            }
+            Source::Container(container) => {
+                let uri = container.uri.expose();
+                let pinned = container.relative && is_task_uri(uri);
+                if pinned {
+                    self.add("uri", uri);
+                }
+                pinned
+            }
+            Source::Process { .. } | Source::InstanceMetadata(_) => false,
+        }
     }
+
+    /// As bytes: two paths that are not UTF-8 must not look alike.
+    fn path(&mut self, label: &str, path: &Path) {
+        self.add(label, &hex(path.as_os_str().as_encoded_bytes()));
+    }
+
+    fn finish(mut self, roles: &[Role]) -> CacheKey {
+        for role in roles {
+            self.add("role", &role.role_arn);
+            self.maybe("external_id", role.external_id.as_deref());
+            self.maybe("session", role.session_name.as_deref());
+            self.endpoint("sts", &role.sts);
+        }
+        CacheKey(hex(&self.0.finalize()))
+    }
+}
+
+/// `/v2/credentials/<uuid>`: one per ECS task, and so per role. A fixed path may lead to any role.
+fn is_task_uri(uri: &str) -> bool {
+    let Some(id) = uri.strip_prefix("/v2/credentials/") else {
+        return false;
+    };
+    let dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
+    id.len() == 36
+        && id
+            .bytes()
+            .enumerate()
+            .all(|(index, byte)| match dash(index) {
+                true => byte == b'-',
+                false => byte.is_ascii_hexdigit(),
+            })
 }

@@ -5,29 +5,28 @@
 //! next source, which would be somebody else.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use super::aws_settings::{Api, Settings, set};
+use super::aws_settings::{Api, Settings, is_true, set};
 use super::cache_key::{Subject, hex};
-use super::{AccessKeys, ConsoleLogin, Error, Role, Source, Sso, WebIdentity};
+use super::problem;
+use super::surroundings::Surroundings;
+use super::{
+    AccessKeys, ConsoleLogin, Container, InstanceMetadata, Role, Source, Sso, WebIdentity,
+};
 use crate::env::Env;
-use crate::fs::read_bounded;
+use crate::problem::Problem;
 use crate::profile::{Config, Section};
 use crate::secret::Secret;
 
-/// No identity provider issues a token of this size, in bytes.
-const TOKEN_LIMIT: usize = 1 << 20;
-
-/// What was found. The regions of STS and of the sign-in service are left blank: they depend on
-/// the registry.
+/// The source that was found, and the roles to assume from it.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) source: Source,
     pub(super) roles: Vec<Role>,
-    pub(super) subject: Option<Subject>,
 }
 
 impl From<Source> for Resolved {
@@ -35,17 +34,17 @@ impl From<Source> for Resolved {
         Self {
             source,
             roles: Vec::new(),
-            subject: None,
         }
     }
 }
 
 /// Follows the selected profile; none if it holds no credential setting at all.
 pub(super) fn resolve(
+    surroundings: &Surroundings,
     settings: &Settings<'_>,
     config: &Config,
     selected: &Section<'_>,
-) -> Result<Option<Resolved>, Error> {
+) -> Result<Option<Resolved>, Problem> {
     let mut roles = Vec::new();
     let mut seen = vec![selected.name().to_owned()];
     let mut next: Option<Section<'_>> = None;
@@ -54,12 +53,12 @@ pub(super) fn resolve(
         if seen.len() > 1
             && let Ok(Some(keys)) = static_keys(profile)
         {
-            break Some(Resolved::from(keys));
+            break Some(keys);
         }
         // With a token file the role is taken by web identity, not assumed.
         let role_arn = profile.get("role_arn").is_some();
         if !role_arn || profile.get("web_identity_token_file").is_some() {
-            break source(settings, config, profile)?;
+            break source(surroundings, settings, config, profile)?;
         }
         roles.push(role(settings, profile, selected.name())?);
         let after = match (
@@ -67,52 +66,48 @@ pub(super) fn resolve(
             profile.get("credential_source"),
         ) {
             (Some(_), Some(_)) => {
-                return Err(Error::Invalid {
-                    profile: profile.name().to_owned(),
-                    what: "source_profile and credential_source exclude each other".into(),
-                });
+                let what = "source_profile and credential_source exclude each other";
+                return Err(problem::invalid(profile.name(), what));
             }
-            (None, Some(_)) => break source(settings, config, profile)?,
+            (None, Some(_)) => break source(surroundings, settings, config, profile)?,
             (None, None) => return Err(incomplete(profile, "source_profile")),
             (Some(name), None) if name == profile.name() => {
-                break source(settings, config, profile)?;
+                break source(surroundings, settings, config, profile)?;
             }
             (Some(_), None) => required(profile, "source_profile")?,
         };
-        let after = config
-            .profile(&after)
-            .ok_or_else(|| Error::UnknownProfile {
-                profile: after.clone(),
-                named_by: format!("source_profile of profile {:?}", profile.name()),
-            })?;
+        let after = config.profile(&after).ok_or_else(|| {
+            let named_by = format!("source_profile of profile {:?}", profile.name());
+            problem::unknown_profile(&after, &named_by)
+        })?;
         let name = after.name().to_owned();
         let looped = seen.contains(&name);
         seen.push(name);
         if looped {
-            return Err(Error::ProfileLoop { profiles: seen });
+            return Err(problem::circular(&seen));
         }
         next = Some(after);
     };
-    let role_profile = roles.last().map(|role: &Role| role.profile.clone());
+    let role_profile = (!roles.is_empty()).then(|| seen[seen.len().saturating_sub(2)].clone());
     roles.reverse();
     match (found, role_profile) {
-        (Some(found), _) => Ok(Some(Resolved { roles, ..found })),
+        (Some(found), _) => Ok(Some(Resolved {
+            source: found,
+            roles,
+        })),
         (None, None) => Ok(None),
-        (None, Some(role_profile)) => Err(Error::SourceWithoutCredentials {
-            profile: next.as_ref().unwrap_or(selected).name().to_owned(),
-            role_profile,
-        }),
+        (None, Some(role_profile)) => Err(problem::source_without_credentials(
+            next.as_ref().unwrap_or(selected).name(),
+            &role_profile,
+        )),
     }
 }
 
-fn incomplete(profile: &Section<'_>, key: &'static str) -> Error {
-    Error::Incomplete {
-        profile: profile.name().to_owned(),
-        key,
-    }
+fn incomplete(profile: &Section<'_>, key: &str) -> Problem {
+    problem::incomplete(profile.name(), key)
 }
 
-fn required(profile: &Section<'_>, key: &'static str) -> Result<String, Error> {
+fn required(profile: &Section<'_>, key: &'static str) -> Result<String, Problem> {
     match set(profile, key) {
         Some(value) => Ok(value.to_owned()),
         None => Err(incomplete(profile, key)),
@@ -123,49 +118,43 @@ fn optional(profile: &Section<'_>, key: &str) -> Option<String> {
     set(profile, key).map(str::to_owned)
 }
 
-fn role(settings: &Settings<'_>, profile: &Section<'_>, selected: &str) -> Result<Role, Error> {
+fn role(settings: &Settings<'_>, profile: &Section<'_>, selected: &str) -> Result<Role, Problem> {
     if set(profile, "mfa_serial").is_some() {
-        return Err(Error::MfaRequired {
-            profile: profile.name().to_owned(),
-            selected: selected.to_owned(),
-        });
+        return Err(problem::mfa_required(profile.name(), selected));
     }
     Ok(Role {
-        profile: profile.name().to_owned(),
         role_arn: required(profile, "role_arn")?,
         external_id: optional(profile, "external_id"),
         session_name: optional(profile, "role_session_name"),
-        sts: settings.endpoint(Api::Sts, "")?,
+        sts: settings.sts()?,
     })
 }
 
 /// The source that a profile itself holds.
 fn source(
+    surroundings: &Surroundings,
     settings: &Settings<'_>,
     config: &Config,
     profile: &Section<'_>,
-) -> Result<Option<Resolved>, Error> {
+) -> Result<Option<Source>, Problem> {
     let has = |key: &str| profile.get(key).is_some();
     let name = || profile.name().to_owned();
     if has("credential_source") {
-        return named(settings, profile).map(|source| Some(source.into()));
+        return named(surroundings, settings, profile).map(Some);
     }
     if has("web_identity_token_file") {
         let file = required(profile, "web_identity_token_file")?;
         let setting = || format!("web_identity_token_file of profile {:?}", profile.name());
         let role_arn = required(profile, "role_arn")?;
-        let (token, subject) = web_token(Path::new(&file), setting)?;
-        let source = Source::WebIdentity(WebIdentity {
+        let (token, subject) = web_token(surroundings, Path::new(&file), setting)?;
+        return Ok(Some(Source::WebIdentity(WebIdentity {
             profile: Some(name()),
             role_arn,
             session_name: optional(profile, "role_session_name"),
             token,
-            sts: settings.endpoint(Api::Sts, "")?,
-        });
-        return Ok(Some(Resolved {
-            subject: Some(subject),
-            ..source.into()
-        }));
+            subject,
+            sts: settings.sts()?,
+        })));
     }
     const SSO: [&str; 5] = [
         "sso_account_id",
@@ -176,24 +165,23 @@ fn source(
     ];
     if SSO.into_iter().any(has) {
         let sso = sso(settings, config, profile)?;
-        return Ok(Some(Source::Sso(sso).into()));
+        return Ok(Some(Source::Sso(sso)));
     }
     if has("login_session") {
-        return login(settings, profile).map(Some);
+        return Ok(Some(Source::Login(login(settings, profile)?)));
     }
     if has("credential_process") {
         let command = required(profile, "credential_process")?;
-        let source = Source::Process {
+        return Ok(Some(Source::Process {
             profile: name(),
             command: Secret::new(command),
-        };
-        return Ok(Some(source.into()));
+        }));
     }
-    Ok(static_keys(profile)?.map(Resolved::from))
+    static_keys(profile)
 }
 
 /// None if there is none of the three.
-fn static_keys(profile: &Section<'_>) -> Result<Option<Source>, Error> {
+fn static_keys(profile: &Section<'_>) -> Result<Option<Source>, Problem> {
     const ID: &str = "aws_access_key_id";
     const SECRET: &str = "aws_secret_access_key";
     const TOKEN: &str = "aws_session_token";
@@ -214,47 +202,46 @@ fn static_keys(profile: &Section<'_>) -> Result<Option<Source>, Error> {
 }
 
 /// `credential_source`.
-fn named(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Source, Error> {
+fn named(
+    surroundings: &Surroundings,
+    settings: &Settings<'_>,
+    profile: &Section<'_>,
+) -> Result<Source, Problem> {
     let value = required(profile, "credential_source")?;
-    let not_set = |credential_source, why| Error::SourceNotSet {
-        profile: profile.name().to_owned(),
-        credential_source,
-        why,
-    };
+    let name = profile.name();
     match value.to_ascii_lowercase().as_str() {
-        "environment" => environment(settings)
-            .ok_or_else(|| not_set("Environment", "the variables do not hold a pair of keys")),
-        "ecscontainer" => container(settings)
-            .ok_or_else(|| not_set("EcsContainer", "no container URI is in the environment")),
-        "ec2instancemetadata" => instance_metadata(settings)
-            .ok_or_else(|| not_set("Ec2InstanceMetadata", "AWS_EC2_METADATA_DISABLED is true")),
-        _ => Err(Error::Invalid {
-            profile: profile.name().to_owned(),
-            what: "credential_source is none of Environment, EcsContainer, Ec2InstanceMetadata"
-                .into(),
-        }),
+        "environment" => {
+            environment(&surroundings.env).ok_or_else(|| problem::no_environment_keys(name))
+        }
+        "ecscontainer" => container(&surroundings.env).ok_or_else(|| problem::no_container(name)),
+        "ec2instancemetadata" => instance_metadata(surroundings, settings)
+            .ok_or_else(|| problem::metadata_disabled(name)),
+        _ => Err(problem::invalid(
+            name,
+            "credential_source is none of Environment, EcsContainer, Ec2InstanceMetadata",
+        )),
     }
 }
 
-/// `AWS_ACCESS_KEY_ID` and its fellows: blank is absent, and half a pair is none.
-pub(super) fn environment(settings: &Settings<'_>) -> Option<Source> {
-    let access_key_id = key_id(settings.env)?;
+/// `AWS_ACCESS_KEY_ID` and related variables: blank is absent, and half a pair is none.
+pub(super) fn environment(env: &Env) -> Option<Source> {
+    let access_key_id = key_id(env)?;
     let secret = [
         "AWS_SECRET_ACCESS_KEY",
         "SECRET_ACCESS_KEY",
         "AWS_SECRET_KEY",
     ]
     .into_iter()
-    .find_map(|name| not_blank(settings.env, name))?;
+    .find_map(|name| not_blank(env, name))?;
     Some(Source::Environment(AccessKeys {
         access_key_id,
         secret_access_key: Secret::new(secret),
-        session_token: settings.env.var("AWS_SESSION_TOKEN").map(Secret::new),
+        session_token: env.var("AWS_SESSION_TOKEN").map(Secret::new),
     }))
 }
 
 /// The second name, like that of its secret, is one that the Go SDK knows.
-pub(super) fn key_id(env: &Env) -> Option<String> {
+fn key_id(env: &Env) -> Option<String> {
     not_blank(env, "AWS_ACCESS_KEY_ID").or_else(|| not_blank(env, "AWS_ACCESS_KEY"))
 }
 
@@ -263,52 +250,71 @@ fn not_blank(env: &Env, name: &str) -> Option<String> {
 }
 
 /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`.
-pub(super) fn container(settings: &Settings<'_>) -> Option<Source> {
-    let relative = settings.env.var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    let uri = relative.or_else(|| settings.env.var("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?;
-    // A query may be a secret. Its mark stays: then the address is not one per task.
-    let end = uri.find(['?', '#']).map_or(uri.len(), |mark| mark + 1);
-    Some(Source::Container {
-        uri: uri[..end].to_owned(),
-    })
+pub(super) fn container(env: &Env) -> Option<Source> {
+    let relative = env.var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let is_relative = relative.is_some();
+    let uri = relative.or_else(|| env.var("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?;
+    Some(Source::Container(Container {
+        uri: Secret::new(uri),
+        relative: is_relative,
+        token: env
+            .raw("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+            .map(Secret::new),
+        token_file: env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+    }))
 }
 
 /// Instance metadata, unless it is switched off.
-pub(super) fn instance_metadata(settings: &Settings<'_>) -> Option<Source> {
-    if metadata_disabled(settings) {
+pub(super) fn instance_metadata(
+    surroundings: &Surroundings,
+    settings: &Settings<'_>,
+) -> Option<Source> {
+    if surroundings.metadata_disabled() {
         return None;
     }
     let mode = settings.either(
         "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
         "ec2_metadata_service_endpoint_mode",
     );
-    Some(Source::InstanceMetadata {
+    let seconds = settings.either("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout");
+    let attempts = settings.either(
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+        "metadata_service_num_attempts",
+    );
+    let no_v1 = settings.either("AWS_EC2_METADATA_V1_DISABLED", "ec2_metadata_v1_disabled");
+    Some(Source::InstanceMetadata(InstanceMetadata {
         endpoint: settings.either(
             "AWS_EC2_METADATA_SERVICE_ENDPOINT",
             "ec2_metadata_service_endpoint",
         ),
-        ipv6: mode.is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6")),
-    })
+        ipv6: match mode {
+            Some(mode) => mode.eq_ignore_ascii_case("ipv6"),
+            None => is_true(settings.env.var("AWS_IMDS_USE_IPV6").as_deref()),
+        },
+        timeout: seconds
+            .and_then(|text| text.trim().parse().ok())
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+            .filter(|timeout| !timeout.is_zero()),
+        attempts: attempts
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|&attempts| attempts > 0),
+        v1_disabled: is_true(no_v1.as_deref()),
+    }))
 }
 
-pub(super) fn metadata_disabled(settings: &Settings<'_>) -> bool {
-    let value = settings.env.var("AWS_EC2_METADATA_DISABLED");
-    value.is_some_and(|value| value.eq_ignore_ascii_case("true"))
-}
-
-/// Reads a web identity token, once: whom it speaks for and what is sent must not differ.
+/// A web identity token, and who it speaks for.
 pub(super) fn web_token(
+    surroundings: &Surroundings,
     path: &Path,
     setting: impl Fn() -> String,
-) -> Result<(Secret, Subject), Error> {
-    let unreadable = |reason: &str| Error::TokenFile {
-        path: path.to_owned(),
-        setting: setting(),
-        reason: reason.to_owned(),
+) -> Result<(Secret, Subject), Problem> {
+    let unreadable = |reason: &str| problem::token_file(path, &setting(), reason);
+    let content = surroundings.file(path);
+    let bytes = match &*content {
+        Ok(bytes) => bytes,
+        Err(error) => return Err(unreadable(&error.to_string())),
     };
-    let bytes = read_bounded(path, TOKEN_LIMIT).map(Zeroizing::new);
-    let bytes = bytes.map_err(|e| unreadable(&e.to_string()))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("it is not UTF-8"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| unreadable("it is not UTF-8"))?;
     let text = text.trim();
     if text.is_empty() {
         return Err(unreadable("it is empty"));
@@ -316,7 +322,7 @@ pub(super) fn web_token(
     Ok((Secret::from(text), Subject::of(text.as_bytes())))
 }
 
-fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Result<Sso, Error> {
+fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Result<Sso, Problem> {
     let (start_url, region) = match profile.get("sso_session") {
         None => (
             required(profile, "sso_start_url")?,
@@ -326,16 +332,13 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
             let name = required(profile, "sso_session")?;
             let session = config
                 .sso_session(&name)
-                .ok_or_else(|| Error::UnknownSsoSession {
-                    profile: profile.name().to_owned(),
-                    session: name,
-                })?;
+                .ok_or_else(|| problem::unknown_sso_session(profile.name(), &name))?;
             let from_session = |key: &'static str| match (profile.get(key), set(&session, key)) {
                 (_, None) => Err(incomplete(profile, key)),
-                (Some(own), Some(value)) if own != value => Err(Error::Invalid {
-                    profile: profile.name().to_owned(),
-                    what: format!("{key} is not that of its sso_session"),
-                }),
+                (Some(own), Some(value)) if own != value => Err(problem::invalid(
+                    profile.name(),
+                    format_args!("{key} is not that of its sso_session"),
+                )),
                 (_, Some(value)) => Ok(value.to_owned()),
             };
             (from_session("sso_start_url")?, from_session("sso_region")?)
@@ -360,7 +363,7 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
     })
 }
 
-fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Resolved, Error> {
+fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<ConsoleLogin, Problem> {
     let session_arn = required(profile, "login_session")?;
     let dir = match settings.env.raw("AWS_LOGIN_CACHE_DIRECTORY") {
         Some(dir) => PathBuf::from(dir),
@@ -368,41 +371,28 @@ fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<Resolved, Err
     };
     let file = hex(&Sha256::digest(session_arn.trim())) + ".json";
     let login_file = logged_in(dir.join(file), profile, "aws login")?;
-    let login = ConsoleLogin {
+    Ok(ConsoleLogin {
         profile: profile.name().to_owned(),
         session_arn,
-        signin: settings.endpoint(Api::Signin, "")?,
+        signin: settings.endpoint(Api::Signin, &settings.region_of_partition())?,
         login_file,
-    };
-    Ok(Resolved {
-        subject: Some(Subject::of_login_cache(&dir)),
-        ..Source::Login(login).into()
     })
 }
 
-fn home(settings: &Settings<'_>, profile: &Section<'_>) -> Result<PathBuf, Error> {
-    settings.env.home().ok_or_else(|| Error::NoHome {
-        profile: profile.name().to_owned(),
-    })
+fn home(settings: &Settings<'_>, profile: &Section<'_>) -> Result<PathBuf, Problem> {
+    let home = settings.env.home();
+    home.ok_or_else(|| problem::no_home(profile.name()))
 }
 
-/// A login that was ended leaves no file, and then nothing cached is served. An expired one is
-/// still a login.
+/// A session that was ended leaves no file, and then nothing cached is served. An expired one is
+/// still a session.
 fn logged_in(
     path: PathBuf,
     profile: &Section<'_>,
     command: &'static str,
-) -> Result<PathBuf, Error> {
-    match is_file(&path) {
+) -> Result<PathBuf, Problem> {
+    match std::fs::metadata(&path).is_ok_and(|file| file.is_file()) {
         true => Ok(path),
-        false => Err(Error::LoggedOut {
-            profile: profile.name().to_owned(),
-            command,
-            path,
-        }),
+        false => Err(problem::logged_out(profile.name(), command)),
     }
-}
-
-fn is_file(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.is_file())
 }

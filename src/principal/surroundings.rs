@@ -1,328 +1,144 @@
-//! Looks at variables and files once, and makes plans from what it saw.
+//! Everything local that decides who asks: environment variables and AWS config files, read once.
 //!
-//! The order is the SDK's: environment keys, profile, web identity, container, instance metadata.
-//! Environment keys win even where the files are malformed; settings in them then count as not
-//! set, as in the SDK.
+//! Choosing is apart from this, in [`plan`](super::plan()): it sees a [`Surroundings`] and nothing
+//! else. The few files that only some plans depend on (web identity tokens, sessions of SSO and
+//! `aws login`) are read through it when a plan first needs them, once each.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use super::aws_settings::{Api, Settings};
-use super::cache_key::{KeyMaterial, Subject, name};
-use super::chain::{self, Resolved};
-use super::{Endpoint, Error, Identity, Network, Plan, Role, Source, WebIdentity};
+use zeroize::Zeroizing;
+
+use super::aws_settings;
+use super::problem;
 use crate::env::Env;
+use crate::fs::read_bounded;
 use crate::log::Log;
-use crate::profile::{Config, Paths};
-use crate::registry::{Partition, Registry, Service};
-use crate::secret::Secret;
+use crate::problem::Problem;
+use crate::profile::{Config, Error, Paths};
 
-/// Everything local that decides who asks, whatever the registry.
-#[derive(Debug)]
+/// The variables that decide anything here. Others are not read.
+const VARIABLES: &[&str] = &[
+    "AWS_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CA_BUNDLE",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+    "AWS_EC2_METADATA_V1_DISABLED",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_ECR",
+    "AWS_ENDPOINT_URL_ECR_PUBLIC",
+    "AWS_ENDPOINT_URL_SIGNIN",
+    "AWS_ENDPOINT_URL_SSO",
+    "AWS_ENDPOINT_URL_SSO_OIDC",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+    "AWS_IMDS_USE_IPV6",
+    "AWS_LOGIN_CACHE_DIRECTORY",
+    "AWS_MAX_ATTEMPTS",
+    "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+    "AWS_METADATA_SERVICE_TIMEOUT",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_RETRY_MODE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECRET_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "HOME",
+    "SECRET_ACCESS_KEY",
+    "USERPROFILE",
+];
+
+/// No identity provider issues a token of this size, in bytes, and no session's file has it.
+const FILE_LIMIT: usize = 1 << 20;
+
+/// What a file holds, or why that is unknown.
+pub(super) type Content = Rc<io::Result<Zeroizing<Vec<u8>>>>;
+
+/// What was read.
 pub struct Surroundings {
-    chosen: Result<Resolved, Error>,
-    /// The selected profile, if the source is in it.
-    profile: Option<String>,
-    ecr: Result<Option<String>, Error>,
-    ecr_public: Result<Option<String>, Error>,
-    sts: Result<Endpoint, Error>,
-    fips: Result<bool, Error>,
-    dual_stack: Result<bool, Error>,
-    regions: Vec<String>,
-    network: Network,
-    looked: SearchTrace,
+    /// [`VARIABLES`] alone.
+    pub(super) env: Env,
+    paths: Paths,
+    config: Result<Config, Error>,
+    files: RefCell<Vec<(PathBuf, Content)>>,
 }
 
-/// For messages only.
-#[derive(Debug)]
-#[expect(clippy::struct_excessive_bools)]
-struct SearchTrace {
-    key_id_set: bool,
-    selected: String,
-    profile_exists: bool,
-    paths: Paths,
-    token_file_set: bool,
-    metadata_disabled: bool,
+impl std::fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("env", &self.env)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Surroundings {
-    /// Reads variables and files. What is wrong with them is said by [`Surroundings::plan`].
-    pub fn load(env: &Env, log: Log<'_>) -> Self {
-        let paths = Paths::find(env);
-        let config = Config::load(&paths).map_err(Error::File);
-        Self::of(env, config, paths, log)
-    }
-
-    pub(super) fn of(env: &Env, config: Result<Config, Error>, paths: Paths, log: Log<'_>) -> Self {
-        // The second is one that the AWS CLI and the Go SDK know, and the Rust SDK does not.
-        let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]
-            .into_iter()
-            .find_map(|variable| Some((env.var(variable)?, variable)));
-        let (selected, named_by) = named.unwrap_or_else(|| ("default".to_owned(), ""));
-        let section = match &config {
-            Ok(config) => config.profile(&selected),
-            Err(e) => {
-                log.debug(format_args!("AWS config files count as empty: {e}"));
-                None
-            }
-        };
-        let settings = Settings::new(env, config.as_ref().ok(), section.as_ref());
-        let profile_exists = section.is_some();
-
-        let mut profile = None;
-        let chosen = match chain::environment(&settings) {
-            Some(source) => Ok(Some(source.into())),
-            None => match (&config, &section) {
-                (Err(e), _) => Err(e.clone()),
-                (Ok(_), None) if selected != "default" => Err(Error::UnknownProfile {
-                    profile: selected.clone(),
-                    named_by: named_by.to_owned(),
-                }),
-                (Ok(_), None) => after_profile(&settings),
-                (Ok(config), Some(section)) => match chain::resolve(&settings, config, section) {
-                    Ok(None) => after_profile(&settings),
-                    found => {
-                        profile = Some(selected.clone());
-                        found
-                    }
-                },
-            },
-        };
-        let looked = SearchTrace {
-            key_id_set: chain::key_id(env).is_some(),
-            selected,
-            profile_exists,
-            paths,
-            token_file_set: env.var("AWS_WEB_IDENTITY_TOKEN_FILE").is_some(),
-            metadata_disabled: chain::metadata_disabled(&settings),
-        };
-        let chosen = chosen.and_then(|found| {
-            found.ok_or_else(|| Error::NoCredentials {
-                looked_at: looked.list(),
-            })
-        });
-        match &chosen {
-            Ok(found) => log.debug(format_args!(
-                "credentials: {}, profile {}, roles after it: {}",
-                found.source.kind(),
-                profile.as_deref().unwrap_or("none"),
-                found.roles.len()
-            )),
-            Err(e) => log.debug(format_args!("credentials: {e}")),
+    /// Reads variables and config files. What is wrong with them is said by
+    /// [`plan`](super::plan()), if it matters there.
+    pub fn read(env: &Env, log: Log<'_>) -> Self {
+        let env = env.only(VARIABLES);
+        let paths = Paths::find(&env);
+        let config = Config::load(&paths);
+        if let Err(error) = &config {
+            log.debug(format_args!("AWS config files count as empty: {error}"));
         }
         Self {
-            chosen,
-            profile,
-            ecr: settings.endpoint_override(Api::Ecr),
-            ecr_public: settings.endpoint_override(Api::EcrPublic),
-            sts: settings.endpoint(Api::Sts, ""),
-            fips: settings.fips.clone(),
-            dual_stack: settings.dual_stack.clone(),
-            regions: settings.regions(),
-            network: settings.network(),
-            looked,
+            env,
+            paths,
+            config,
+            files: RefCell::default(),
         }
     }
 
-    /// What there is to say when instance metadata, the last of the sources, has none either.
-    pub fn no_credentials(&self, metadata: &str) -> Error {
-        let mut looked_at = self.looked.list();
-        looked_at.pop();
-        looked_at.push(metadata.to_owned());
-        Error::NoCredentials { looked_at }
+    /// The config files, unless they are faulty.
+    pub(super) fn config(&self) -> Result<&Config, Problem> {
+        self.config.as_ref().map_err(problem::file)
     }
 
-    /// KeyMaterial asks for this registry's token, and where. Reads nothing.
-    pub fn plan(&self, registry: &Registry) -> Result<Plan, Error> {
-        let found = self.chosen.as_ref().map_err(Error::clone)?;
-        let api = self.api(registry)?;
-        let region = self.region_of_partition(registry);
-        let mut source = found.source.clone();
-        match &mut source {
-            Source::WebIdentity(web) => {
-                check_arn(&web.role_arn, "role", registry)?;
-                region.clone_into(&mut web.sts.region);
-            }
-            Source::Login(login) => {
-                check_arn(&login.session_arn, "login session", registry)?;
-                region.clone_into(&mut login.signin.region);
-            }
-            Source::Sso(sso) => {
-                let partition = Partition::of_region(&sso.portal.region);
-                let words = || format!("sso_region {}", sso.portal.region);
-                check(partition, words, registry)?;
-            }
-            _ => {}
+    /// A file that a plan depends on: at most 1 MiB, and never waited for long.
+    pub(super) fn file(&self, path: &Path) -> Content {
+        let mut files = self.files.borrow_mut();
+        if let Some((_, content)) = files.iter().find(|(read, _)| read == path) {
+            return Rc::clone(content);
         }
-        let mut roles = found.roles.clone();
-        for role in &mut roles {
-            check_arn(&role.role_arn, "role", registry)?;
-            region.clone_into(&mut role.sts.region);
-        }
-        let identity = identity(registry, &api, &source, &roles, found.subject.as_ref());
-        Ok(Plan {
-            source,
-            roles,
-            api,
-            profile: self.profile.clone(),
-            network: self.network.clone(),
-            identity,
-        })
+        let content = Rc::new(read_bounded(path, FILE_LIMIT).map(Zeroizing::new));
+        files.push((path.to_owned(), Rc::clone(&content)));
+        content
     }
 
-    /// KeyMaterial asks where a web identity token and a role are handed in, whatever else is set. The
-    /// plan names nobody: such a token is not cached.
-    pub fn web_identity_plan(
-        &self,
-        registry: &Registry,
-        role_arn: String,
-        session_name: String,
-        token: Secret,
-    ) -> Result<Plan, Error> {
-        check_arn(&role_arn, "role", registry)?;
-        let mut sts = self.sts.clone()?;
-        self.region_of_partition(registry)
-            .clone_into(&mut sts.region);
-        Ok(Plan {
-            source: Source::WebIdentity(WebIdentity {
-                profile: None,
-                role_arn,
-                session_name: Some(session_name),
-                token,
-                sts,
-            }),
-            roles: Vec::new(),
-            api: self.api(registry)?,
-            profile: None,
-            network: self.network.clone(),
-            identity: Identity::Ambient,
-        })
+    /// The profile that a variable names, and the variable.
+    pub(super) fn named_profile(&self) -> Option<(String, &'static str)> {
+        ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"]
+            .into_iter()
+            .find_map(|variable| Some((self.env.var(variable)?, variable)))
     }
 
-    fn api(&self, registry: &Registry) -> Result<Endpoint, Error> {
-        let set = match registry.service() {
-            Service::Ecr => &self.ecr,
-            Service::EcrPublic => &self.ecr_public,
-        };
-        let set = set.as_ref().map_err(Error::clone)?;
-        let free = set.is_none();
-        let on = |flag: &Result<bool, Error>| flag.as_ref().map_err(Error::clone).copied();
-        let fips = free && (on(&self.fips)? || registry.fips());
-        let dual_stack = free && (on(&self.dual_stack)? || registry.dual_stack());
-        let region = registry.region();
-        let url = set.clone().unwrap_or_else(|| {
-            let service = registry.service();
-            service.api_url(region, registry.partition(), fips, dual_stack)
-        });
-        Ok(Endpoint {
-            region: region.to_owned(),
-            url: Some(url),
-            fips,
-            dual_stack,
-        })
-    }
-
-    /// The region in which STS and the sign-in service are asked: the first that is set and lies
-    /// in the registry's partition, which is that of the role as well, else the registry's own.
-    /// A region whose name says nothing of that partition, since no table knows it yet, would lead
-    /// into another one: the partition's main region stands in.
-    fn region_of_partition<'a>(&'a self, registry: &'a Registry) -> &'a str {
-        let partition = registry.partition();
-        let set = self.regions.iter().map(String::as_str);
-        set.chain([registry.region()])
-            .find(|region| Partition::of_region(region) == partition)
-            .unwrap_or(partition.home_region)
-    }
-}
-
-/// The sources behind the profile.
-fn after_profile(settings: &Settings<'_>) -> Result<Option<Resolved>, Error> {
-    let env = settings.env;
-    let file = env.var("AWS_WEB_IDENTITY_TOKEN_FILE");
-    if let (Some(file), Some(role_arn)) = (file, env.var("AWS_ROLE_ARN")) {
-        let setting = || "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
-        let (token, subject) = chain::web_token(Path::new(&file), setting)?;
-        let source = Source::WebIdentity(WebIdentity {
-            profile: None,
-            role_arn,
-            session_name: env.var("AWS_ROLE_SESSION_NAME"),
-            token,
-            sts: settings.endpoint(Api::Sts, "")?,
-        });
-        return Ok(Some(Resolved {
-            subject: Some(subject),
-            ..source.into()
-        }));
-    }
-    let source = chain::container(settings).or_else(|| chain::instance_metadata(settings));
-    Ok(source.map(Resolved::from))
-}
-
-fn check_arn(arn: &str, what: &str, registry: &Registry) -> Result<(), Error> {
-    match Partition::of_arn(arn) {
-        Some(partition) => check(partition, || format!("{what} {arn}"), registry),
-        // STS knows better than this table.
-        None => Ok(()),
-    }
-}
-
-fn check(
-    partition: &'static Partition,
-    credentials: impl Fn() -> String,
-    registry: &Registry,
-) -> Result<(), Error> {
-    if partition == registry.partition() {
-        return Ok(());
-    }
-    Err(Error::PartitionMismatch {
-        credentials: credentials(),
-        partition: partition.id,
-        registry: registry.host().to_owned(),
-        registry_partition: registry.partition().id,
-    })
-}
-
-fn identity(
-    registry: &Registry,
-    api: &Endpoint,
-    source: &Source,
-    roles: &[Role],
-    subject: Option<&Subject>,
-) -> Identity {
-    let ambient = match source {
-        Source::Process { .. } | Source::InstanceMetadata { .. } => true,
-        Source::Container { uri } => !is_task_uri(uri),
-        _ => false,
-    };
-    if ambient {
-        return Identity::Ambient;
-    }
-    let who = KeyMaterial::Settings(subject);
-    Identity::Pinned(name(registry, api, source, roles, who))
-}
-
-/// `/v2/credentials/<uuid>`: one per ECS task, and so per role. A fixed path may lead to any role.
-fn is_task_uri(uri: &str) -> bool {
-    let Some(id) = uri.strip_prefix("/v2/credentials/") else {
-        return false;
-    };
-    let dash = |index: usize| matches!(index, 8 | 13 | 18 | 23);
-    id.len() == 36
-        && id
-            .bytes()
-            .enumerate()
-            .all(|(index, byte)| match dash(index) {
-                true => byte == b'-',
-                false => byte.is_ascii_hexdigit(),
-            })
-}
-
-impl SearchTrace {
-    fn list(&self) -> Vec<String> {
-        let keys = match self.key_id_set {
+    /// The failure when instance metadata, the last of the sources, has no credentials either;
+    /// `metadata` says why.
+    pub fn no_credentials(&self, metadata: &str) -> Problem {
+        let set = |name: &str| self.env.var(name).is_some();
+        let keys = match set("AWS_ACCESS_KEY_ID") || set("AWS_ACCESS_KEY") {
             true => "the environment (AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY)",
             false => "the environment (no AWS_ACCESS_KEY_ID)",
         };
-        let path = |path: &Option<std::path::PathBuf>, name: &str| match path {
+        let path = |path: &Option<PathBuf>, name: &str| match path {
             Some(path) => path.display().to_string(),
             None => name.to_owned(),
         };
@@ -331,27 +147,58 @@ impl SearchTrace {
             path(&self.paths.config, "~/.aws/config"),
             path(&self.paths.credentials, "~/.aws/credentials"),
         );
-        let profile = match self.profile_exists {
-            true => format!(
-                "profile {:?} in {files} (no credentials in it)",
-                self.selected
-            ),
-            false => format!("profile {:?} in {files} (no such profile)", self.selected),
+        let selected = self
+            .named_profile()
+            .map_or_else(|| "default".to_owned(), |(name, _)| name);
+        let exists = matches!(&self.config, Ok(config) if config.profile(&selected).is_some());
+        let what = match exists {
+            true => "no credentials in it",
+            false => "no such profile",
         };
-        let web = match self.token_file_set {
+        let web = match set("AWS_WEB_IDENTITY_TOKEN_FILE") {
             true => "web identity (AWS_WEB_IDENTITY_TOKEN_FILE without AWS_ROLE_ARN)",
             false => "web identity (no AWS_WEB_IDENTITY_TOKEN_FILE)",
         };
-        let metadata = match self.metadata_disabled {
-            true => "instance metadata (AWS_EC2_METADATA_DISABLED is true)",
-            false => "instance metadata",
-        };
-        vec![
+        problem::no_credentials(&[
             keys.to_owned(),
-            profile,
+            format!("profile {selected:?} in {files} ({what})"),
             web.to_owned(),
             "container credentials (no AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)".to_owned(),
             metadata.to_owned(),
-        ]
+        ])
+    }
+
+    /// Whether `AWS_EC2_METADATA_DISABLED` is true.
+    pub(super) fn metadata_disabled(&self) -> bool {
+        aws_settings::is_true(self.env.var("AWS_EC2_METADATA_DISABLED").as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_variables_is_complete() {
+        // Every literal in this module's sources that looks like one.
+        let sources = [
+            include_str!("aws_settings.rs"),
+            include_str!("chain.rs"),
+            include_str!("choose.rs"),
+            include_str!("../profile.rs"),
+        ];
+        let names = sources.iter().flat_map(|text| text.split('"'));
+        let names: Vec<_> = names
+            .filter(|word| {
+                word.starts_with("AWS_")
+                    && word
+                        .bytes()
+                        .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+            })
+            .collect();
+        assert!(names.len() > 20, "{names:?}");
+        for name in names {
+            assert!(VARIABLES.contains(&name), "{name}");
+        }
     }
 }

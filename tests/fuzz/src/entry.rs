@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use docker_credential_ecr_login::fuzzing::Cache;
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
-use docker_credential_ecr_login::fuzzing::{Surroundings, Identity, CacheKey};
+use docker_credential_ecr_login::fuzzing::{CacheKey, Identity, Selection, Surroundings, plan};
 use docker_credential_ecr_login::fuzzing::Registry;
 use docker_credential_ecr_login::fuzzing::Secret;
 use docker_credential_ecr_login::fuzzing::{Login, Token};
@@ -25,10 +25,8 @@ fn name() -> CacheKey {
         ("AWS_SECRET_ACCESS_KEY", "s"),
     ]);
     let registry = Registry::from_server_url(HOST).expect("ECR's");
-    match Surroundings::load(&env, Log::off())
-        .plan(&registry)
-        .map(|plan| plan.identity)
-    {
+    let surroundings = Surroundings::read(&env, Log::off());
+    match plan(&surroundings, &registry, &Selection::default()).map(|plan| plan.identity) {
         Ok(Identity::Pinned(name)) => name,
         other => panic!("{other:?}"),
     }

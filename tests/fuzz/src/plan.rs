@@ -9,8 +9,8 @@ use std::fs;
 
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
-use docker_credential_ecr_login::fuzzing::Surroundings;
 use docker_credential_ecr_login::fuzzing::Registry;
+use docker_credential_ecr_login::fuzzing::{Selection, Surroundings, plan};
 use libfuzzer_sys::fuzz_target;
 
 const HOSTS: [&str; 3] = [
@@ -44,11 +44,12 @@ fuzz_target!(|bytes: &[u8]| {
         let env = Env::of(variables.chain([("HOME".to_owned(), home.as_os_str().to_owned())]));
         let lines = RefCell::new(String::new());
         let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
-        let facts = Surroundings::load(&env, Log::to(&write));
+        let selection = Selection::default();
+        let surroundings = Surroundings::read(&env, Log::to(&write));
         for host in HOSTS {
             let registry = Registry::from_server_url(host).expect("ECR's");
-            let first = facts.plan(&registry);
-            let second = Surroundings::load(&env, Log::off()).plan(&registry);
+            let first = plan(&surroundings, &registry, &selection);
+            let second = plan(&Surroundings::read(&env, Log::off()), &registry, &selection);
             // A file that names itself a token is a moving target; nothing else is.
             assert_eq!(format!("{first:?}"), format!("{second:?}"));
             match &first {

@@ -1,0 +1,205 @@
+//! Why there is no plan: one constructor per failure, with its cause, hint and kind.
+//!
+//! They name profiles, keys, variables and files, never a value that may be a secret.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use crate::problem::{Problem, ProblemKind};
+use crate::profile;
+use crate::registry::Registry;
+
+fn configuration(cause: impl Into<String>, hint: impl Into<String>) -> Problem {
+    Problem::new(ProblemKind::Configuration, cause, hint)
+}
+
+/// No source of credentials is set up; `places` says what was searched and what was found there.
+pub(super) fn no_credentials(places: &[String]) -> Problem {
+    Problem::new(
+        ProblemKind::NoCredentials,
+        "no AWS credentials found",
+        "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, or \
+         give this machine a role",
+    )
+    .with_detail(format!("looked at {}", places.join(", ")))
+}
+
+/// An AWS config file cannot be used.
+pub(super) fn file(error: &profile::Error) -> Problem {
+    let hint = match error {
+        profile::Error::Unreadable { .. } => {
+            "make the file readable for this user, or name another one with AWS_CONFIG_FILE or \
+             AWS_SHARED_CREDENTIALS_FILE"
+        }
+        profile::Error::Malformed { .. } => "correct this line of the file",
+    };
+    configuration(error.to_string(), hint)
+}
+
+/// `named_by` is a variable, a rule, or the `source_profile` of another profile.
+pub(super) fn unknown_profile(profile: &str, named_by: &str) -> Problem {
+    configuration(
+        format!("there is no profile {profile:?}, which {named_by} names"),
+        format!("run aws configure list-profiles to see which exist; correct {named_by}"),
+    )
+}
+
+/// A setting is missing or blank.
+pub(super) fn incomplete(profile: &str, key: &str) -> Problem {
+    configuration(
+        format!("profile {profile:?} is incomplete: {key} is missing"),
+        format!("set {key} in profile {profile:?} of the AWS config file"),
+    )
+}
+
+/// Settings that exclude each other or have no meaning.
+pub(super) fn invalid(profile: &str, what: impl Display) -> Problem {
+    configuration(
+        format!("profile {profile:?}: {what}"),
+        "correct the profile in the AWS config file",
+    )
+}
+
+/// A profile that a role is to be assumed from.
+pub(super) fn source_without_credentials(profile: &str, role_profile: &str) -> Problem {
+    let cause = if profile == role_profile {
+        format!("profile {profile:?} is its own source_profile but holds no credentials")
+    } else {
+        format!("profile {profile:?}, the source_profile of {role_profile:?}, holds no credentials")
+    };
+    let hint = format!("set keys, SSO or a credential_process in profile {profile:?}");
+    configuration(cause, hint)
+}
+
+/// A profile that a rule or `AWS_ECR_PROFILE` names: no other source stands in for it.
+pub(super) fn named_without_credentials(profile: &str, named_by: &str) -> Problem {
+    configuration(
+        format!("profile {profile:?}, from {named_by}, holds no credentials"),
+        format!("set keys, SSO, a role or a credential_process in profile {profile:?}"),
+    )
+}
+
+pub(super) fn circular(profiles: &[String]) -> Problem {
+    // The first profiles and the one that closes the circle; there may be thousands.
+    let shown = match profiles {
+        [first, .., last] if profiles.len() > 6 => format!("{first} -> … -> {last}"),
+        _ => profiles.join(" -> "),
+    };
+    configuration(
+        format!("circular source_profile: {shown}"),
+        "correct the profile in the AWS config file",
+    )
+}
+
+pub(super) fn unknown_sso_session(profile: &str, session: &str) -> Problem {
+    configuration(
+        format!("there is no [sso-session {session}], which profile {profile:?} names"),
+        format!("run aws configure sso-session to write one named {session:?}"),
+    )
+}
+
+pub(super) fn mfa_required(profile: &str, selected: &str) -> Problem {
+    configuration(
+        format!("profile {profile:?} requires MFA, which a credential helper cannot prompt for"),
+        format!(
+            "use a profile with credential_process = aws configure export-credentials --profile \
+             {selected} --format process, or export the keys that the same command prints with \
+             --format env"
+        ),
+    )
+}
+
+/// `credential_source = Environment` without keys in the environment.
+pub(super) fn no_environment_keys(profile: &str) -> Problem {
+    configuration(
+        format!(
+            "profile {profile:?} has credential_source = Environment, but AWS_ACCESS_KEY_ID is \
+             not set"
+        ),
+        "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    )
+}
+
+/// `credential_source = EcsContainer` outside a container.
+pub(super) fn no_container(profile: &str) -> Problem {
+    configuration(
+        format!(
+            "profile {profile:?} has credential_source = EcsContainer, but no container URI is in \
+             the environment"
+        ),
+        "use this profile in containers of ECS or EKS only",
+    )
+}
+
+/// `credential_source = Ec2InstanceMetadata` with instance metadata disabled.
+pub(super) fn metadata_disabled(profile: &str) -> Problem {
+    configuration(
+        format!(
+            "profile {profile:?} has credential_source = Ec2InstanceMetadata, but \
+             AWS_EC2_METADATA_DISABLED is true"
+        ),
+        "unset AWS_EC2_METADATA_DISABLED, or use another credential_source",
+    )
+}
+
+/// There is no SSO or console session; `command` starts one.
+pub(super) fn logged_out(profile: &str, command: &str) -> Problem {
+    let of = match command {
+        "aws login" => "\"aws login\"",
+        _ => "SSO",
+    };
+    let hint = match profile {
+        "default" => format!("run {command}"),
+        _ => format!("run {command} --profile {profile}"),
+    };
+    configuration(
+        format!("profile {profile:?} is logged out of {of}: there is no cached session"),
+        hint,
+    )
+}
+
+/// The sessions of SSO and of `aws login` are kept below the home directory.
+pub(super) fn no_home(profile: &str) -> Problem {
+    configuration(
+        format!("HOME is not set, so the session of profile {profile:?} cannot be found"),
+        "set HOME to the directory that holds .aws",
+    )
+}
+
+/// `setting` names the file.
+pub(super) fn token_file(path: &Path, setting: &str, reason: impl Display) -> Problem {
+    configuration(
+        format!(
+            "cannot read the web identity token {} that {setting} names: {reason}",
+            path.display()
+        ),
+        format!("check {setting} and the mount or the job that writes the file"),
+    )
+}
+
+/// `credentials` is the role, session or region of the credentials, `partition` theirs.
+pub(super) fn partition_mismatch(
+    credentials: &str,
+    partition: &str,
+    registry: &Registry,
+) -> Problem {
+    let theirs = registry.partition().id;
+    configuration(
+        format!("{credentials} belongs to partition {partition}, but {registry} to {theirs}"),
+        format!("use credentials of an account in {theirs}"),
+    )
+}
+
+pub(super) fn bad_switch(setting: &str, value: &str) -> Problem {
+    configuration(
+        format!("{setting} is {value:?}, which is neither true nor false"),
+        format!("set {setting} to true or false, or unset it"),
+    )
+}
+
+pub(super) fn bad_endpoint(setting: &str) -> Problem {
+    configuration(
+        format!("{setting} is not a URL that begins with http:// or https://"),
+        format!("correct or unset {setting}"),
+    )
+}
