@@ -108,7 +108,7 @@ pub fn main() -> ExitCode {
         env: &env,
         clock: &env::now,
         log,
-        issuer: &mut Aws::new(&env, log),
+        issuer: &mut Aws::new(&env, &env::now, log),
     })
 }
 

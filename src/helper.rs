@@ -12,11 +12,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::cache::lock::{LockOutcome, Wait};
 use crate::cache::{Cache, NegativeEntry};
-use crate::ecr::{self, Issued, Issuer};
+use crate::ecr::{Issued, Issuer, Session};
 use crate::env::{Clock, Env};
 use crate::log::Log;
 use crate::principal::{self, CacheKey, Identity, Plan, PodIdentity, Selection, Surroundings};
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::settings;
 use crate::token::{self, Token};
@@ -30,10 +30,8 @@ const RENEWAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
 /// Why there is no token.
 #[derive(Debug)]
 pub enum Error {
-    /// Local facts name nobody who could ask.
-    Plan(Problem),
-    /// AWS was asked in vain.
-    Aws(ecr::Error),
+    /// There is no plan, or executing it failed.
+    Problem(Problem),
     /// Another process asked in vain, at the same time and for the same principal.
     Shared {
         /// What it said.
@@ -47,8 +45,7 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Plan(problem) => problem.hint().to_owned(),
-            Self::Aws(error) => error.hint(),
+            Self::Problem(problem) => problem.hint().to_owned(),
             Self::Shared { hint, .. } => hint.clone(),
         }
     }
@@ -57,8 +54,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Plan(error) => error.fmt(f),
-            Self::Aws(error) => error.fmt(f),
+            Self::Problem(problem) => problem.fmt(f),
             Self::Shared { cause, .. } => f.write_str(cause),
         }
     }
@@ -67,14 +63,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl From<Problem> for Error {
-    fn from(error: Problem) -> Self {
-        Self::Plan(error)
-    }
-}
-
-impl From<ecr::Error> for Error {
-    fn from(error: ecr::Error) -> Self {
-        Self::Aws(error)
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
     }
 }
 
@@ -101,6 +91,15 @@ pub struct Helper<'a, I: ?Sized> {
     pub log: Log<'a>,
 }
 
+/// One call of the issuer.
+struct Request<'a> {
+    plan: &'a Plan,
+    registry: &'a Registry,
+    deadline: Instant,
+    /// What an ambient source gave already.
+    session: Option<Session>,
+}
+
 /// What a waiter finds while the holder of the lock asks AWS.
 enum WaitResult {
     Token(Token),
@@ -118,7 +117,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             Err(error) => error,
         };
         self.log.debug(format_args!("no token: {error}"));
-        if let Error::Plan(problem) = &error
+        if let Error::Problem(problem) = &error
             && let Some(detail) = problem.detail()
         {
             self.log.debug(format_args!("{detail}"));
@@ -151,7 +150,13 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         };
         let plan = principal::plan(&surroundings, registry, &selection)?;
         let deadline = began + settings::timeout(self.env, false);
-        let (token, cacheable) = self.ask(&plan, registry, deadline)?;
+        let request = Request {
+            plan: &plan,
+            registry,
+            deadline,
+            session: None,
+        };
+        let (token, cacheable) = self.ask(request)?;
         Ok((token, cacheable.is_ok()))
     }
 
@@ -167,24 +172,31 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             plan.roles.len(),
         ));
 
-        let name = match &plan.identity {
-            Identity::Pinned(name) => name.clone(),
+        let (name, session) = match &plan.identity {
+            Identity::Pinned(name) => (name.clone(), None),
             Identity::Ambient => {
-                let key_id = self.issuer.identify(&plan, deadline).map_err(|error| {
-                    match (error, &plan.profile) {
+                let session = self.issuer.identify(&plan, deadline).map_err(|problem| {
+                    match (problem.kind(), &plan.profile, problem.detail()) {
                         // It was the last source of all, so all of them are told.
-                        (ecr::Error::NoCredentials { why }, None) => {
-                            Error::Plan(surroundings.no_credentials(&why))
+                        (ProblemKind::NoCredentials, None, Some(reason)) => {
+                            Error::Problem(surroundings.no_credentials(reason))
                         }
-                        (error, _) => Error::Aws(error),
+                        _ => Error::Problem(problem),
                     }
                 })?;
-                plan.ambient_key(registry, &key_id)
+                let name = plan.ambient_key(registry, session.access_key_id());
+                (name, Some(session))
             }
+        };
+        let request = Request {
+            plan: &plan,
+            registry,
+            deadline,
+            session,
         };
         let Some(cache) = self.cache else {
             self.log.debug(format_args!("no cache"));
-            return Ok(self.ask(&plan, registry, deadline)?.0);
+            return Ok(self.ask(request)?.0);
         };
         let now = (self.clock)();
         match cache.get(registry.host(), &name) {
@@ -195,10 +207,8 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
                 ));
                 Ok(token)
             }
-            Some(token) if token.is_usable(now) => {
-                Ok(self.renew(cache, &plan, registry, &name, token, deadline))
-            }
-            _ => self.fetch(cache, &plan, registry, &name, deadline, timeout / 2),
+            Some(token) if token.is_usable(now) => Ok(self.renew(cache, request, &name, token)),
+            _ => self.fetch(cache, request, &name, timeout / 2),
         }
     }
 
@@ -206,13 +216,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     fn renew(
         &mut self,
         cache: &Cache,
-        plan: &Plan,
-        registry: &Registry,
+        request: Request<'_>,
         name: &CacheKey,
         held: Token,
-        deadline: Instant,
     ) -> Token {
-        let host = registry.host();
+        let host = request.registry.host();
         let now = (self.clock)();
         let recent = |failure: &NegativeEntry| {
             let age = now - failure.at;
@@ -237,8 +245,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             Some(token) if token.is_fresh((self.clock)()) => return token,
             _ => {}
         }
-        let deadline = deadline.min(Instant::now() + RENEWAL);
-        match self.ask_and_keep(cache, plan, registry, name, deadline) {
+        let request = Request {
+            deadline: request.deadline.min(Instant::now() + RENEWAL),
+            ..request
+        };
+        match self.ask_and_keep(cache, request, name) {
             Ok(token) => token,
             Err(error) => {
                 self.log
@@ -252,13 +263,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     fn fetch(
         &mut self,
         cache: &Cache,
-        plan: &Plan,
-        registry: &Registry,
+        request: Request<'_>,
         name: &CacheKey,
-        deadline: Instant,
         wait: Duration,
     ) -> Result<Token, Error> {
-        let host = registry.host();
+        let host = request.registry.host();
         let began = (self.clock)();
         let clock = self.clock;
         let look = || match cache.get(host, name) {
@@ -293,7 +302,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             }
             Some(WaitResult::NothingToShare) | None => {}
         }
-        let result = self.ask_and_keep(cache, plan, registry, name, deadline);
+        let result = self.ask_and_keep(cache, request, name);
         drop(guard);
         Ok(result?)
     }
@@ -302,19 +311,15 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     fn ask_and_keep(
         &mut self,
         cache: &Cache,
-        plan: &Plan,
-        registry: &Registry,
+        request: Request<'_>,
         name: &CacheKey,
-        deadline: Instant,
-    ) -> Result<Token, ecr::Error> {
-        let host = registry.host();
-        let result = self.ask(plan, registry, deadline);
+    ) -> Result<Token, Problem> {
+        let host = request.registry.host();
+        let ambient = request.plan.identity == Identity::Ambient;
+        let result = self.ask(request);
         let now = (self.clock)();
         let left = match &result {
-            Ok((token, Ok(()))) => {
-                let ambient = plan.identity == Identity::Ambient;
-                cache.put(host, name, token, ambient, now)
-            }
+            Ok((token, Ok(()))) => cache.put(host, name, token, ambient, now),
             Ok((_, Err(reason))) => {
                 self.log
                     .debug(format_args!("token served once, not cached: {reason}"));
@@ -329,9 +334,9 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             Err(error) => {
                 let failure = NegativeEntry {
                     at: now,
-                    shared: error.shared(),
+                    shared: error.is_shared(),
                     cause: error.to_string(),
-                    hint: error.hint(),
+                    hint: error.hint().to_owned(),
                 };
                 cache.record_failure(host, name, &failure)
             }
@@ -343,13 +348,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     }
 
     /// Asks AWS; the second part says why the token must not be cached, if so.
-    fn ask(
-        &mut self,
-        plan: &Plan,
-        registry: &Registry,
-        deadline: Instant,
-    ) -> Result<(Token, Result<(), &'static str>), ecr::Error> {
-        let issued = self.issuer.issue(plan, registry, deadline)?;
+    fn ask(&mut self, request: Request<'_>) -> Result<(Token, Result<(), &'static str>), Problem> {
+        let Request { plan, registry, .. } = request;
+        let issued = self
+            .issuer
+            .issue(plan, request.session, registry, request.deadline)?;
         let now = (self.clock)();
         let cacheable = cacheable(&issued, registry, now);
         // ECR's tokens live for 12 hours; whoever says more is wrong or is not ECR.

@@ -35,6 +35,11 @@ impl From<&str> for Secret {
     }
 }
 
+/// An empty buffer for secrets that is never to grow: reallocation would leave un-zeroized copies.
+pub fn buffer(capacity: usize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(capacity))
+}
+
 /// Zeroes a buffer that holds secrets among other things, such as a whole file. This is in one
 /// sweep over what is used of it: `Zeroizing` goes byte by byte over all of its capacity, which
 /// shows in the time of a cached answer.

@@ -10,11 +10,22 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::error::one_line;
-use super::http::RequestOutcome;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_types::retry::RetryConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+
+use super::classify::{FailureContext, Step, classify};
+use super::http::{Failure, RequestOutcome};
 use super::*;
-use crate::principal::{AccessKeys, CaBundle, Container, Identity, InstanceMetadata, Role};
-use crate::registry::PARTITIONS;
+use crate::env;
+use crate::principal::{
+    AccessKeys, CaBundle, ConsoleLogin, Container, Endpoint, Identity, InstanceMetadata, Role,
+    Source, Sso, Subject, WebIdentity,
+};
+use crate::problem::ProblemKind;
+use crate::registry::{PARTITIONS, Service};
+use crate::secret::Secret;
 
 /// What the server does with one request.
 #[derive(Clone)]
@@ -187,9 +198,9 @@ fn plan(url: String) -> Plan {
     }
 }
 
-fn issue(env: &Env, plan: &Plan, host: &str, seconds: f32) -> Result<Issued, Error> {
+fn issue(env: &Env, plan: &Plan, host: &str, seconds: f32) -> Result<Issued, Problem> {
     let deadline = Instant::now() + Duration::from_secs_f32(seconds);
-    Aws::new(env, Log::off()).issue(plan, &registry(host), deadline)
+    Aws::new(env, &env::now, Log::off()).issue(plan, None, &registry(host), deadline)
 }
 
 fn none() -> Env {
@@ -271,10 +282,8 @@ fn chained_roles_share_one_connection() {
         ],
     );
     let role = |name: &str| Role {
-        role_arn: format!("arn:aws:iam::123456789012:role/{name}"),
-        external_id: Some("ext".into()),
-        session_name: None,
         sts: endpoint(server.url()),
+        ..role(&format!("arn:aws:iam::123456789012:role/{name}"))
     };
     let mut plan = plan(server.url());
     plan.roles = vec![role("first"), role("second")];
@@ -310,28 +319,28 @@ fn faults_of_the_service_are_told_apart() {
         (vec![Act::Reply(500, "", "{}".into())], 3, "ECR failed with HTTP status 500"),
         (vec![Act::Reply(400, "", json("ThrottlingException", "Rate exceeded"))], 3, "ECR is throttling requests"),
         (vec![Act::Reply(429, "", String::new())], 3, "ECR is throttling requests"),
-        (vec![Act::Reply(400, "", json("AccessDeniedException", "User: arn:aws:iam::1:user/u is not authorized to perform: ecr:GetAuthorizationToken on resource: *"))], 1, "access denied: arn:aws:iam::1:user/u is not allowed ecr:GetAuthorizationToken"),
+        (vec![Act::Reply(400, "", json("AccessDeniedException", "User: arn:aws:iam::1:user/u is not authorized to perform: ecr:GetAuthorizationToken on resource: *"))], 1, "access denied: arn:aws:iam::1:user/u may not call ecr:GetAuthorizationToken"),
         (vec![Act::Reply(400, "", json("UnrecognizedClientException", "The security token included in the request is invalid."))], 1, "AWS does not know the access key of the environment (AKIDEXAMPLE)"),
         (vec![Act::Reply(400, "", json("ExpiredTokenException", "x"))], 1, "the session token of the environment (AKIDEXAMPLE) has expired"),
         (vec![Act::Reply(400, "", json("InvalidSignatureException", "The canonical string was sentinel-session"))], 1, "AWS does not accept the signature made by the environment (AKIDEXAMPLE)"),
         (vec![Act::Reply(400, "", json("ServerSays", "echo sentinel-session and\\nsentinel-secret\\u001b[1m"))], 1, "ECR refused with ServerSays: echo … and … [1m"),
-        (vec![Act::Reply(302, "location: http://127.0.0.1:1/\r\n", String::new())], 1, "unexpected reply from ECR: a redirect (HTTP status 302), which is not followed"),
-        (vec![Act::Reply(200, "", "<html>".into())], 1, "unexpected reply from ECR: it is not what the API documents"),
-        (vec![Act::Reply(200, "", "{\"authorizationData\":[".into())], 1, "unexpected reply from ECR: it is not what the API documents"),
-        (vec![Act::Reply(200, "", "[".repeat(100_000))], 1, "unexpected reply from ECR: it is not what the API documents"),
-        (vec![Act::Reply(200, "", format!("{{\"x\":{}", "[".repeat(100_000)))], 1, "unexpected reply from ECR: it is not what the API documents"),
-        (vec![Act::Reply(200, "", "{}".into())], 1, "unexpected reply from ECR: it holds no authorization data"),
-        (vec![Act::Reply(200, "", "{\"authorizationData\":null}".into())], 1, "unexpected reply from ECR: it holds no authorization data"),
-        (vec![Act::Reply(200, "", data("null"))], 1, "unexpected reply from ECR: it holds no authorization token"),
-        (vec![Act::Reply(200, "", data(&(quoted("AWS:p") + r#","expiresAt":"soon""#)))], 1, "unexpected reply from ECR: it is not what the API documents"),
+        (vec![Act::Reply(302, "location: http://127.0.0.1:1/\r\n", String::new())], 1, "unexpected response from ECR: a redirect (HTTP status 302), which is not followed"),
+        (vec![Act::Reply(200, "", "<html>".into())], 1, "unexpected response from ECR: it is not what the API documents"),
+        (vec![Act::Reply(200, "", "{\"authorizationData\":[".into())], 1, "unexpected response from ECR: it is not what the API documents"),
+        (vec![Act::Reply(200, "", "[".repeat(100_000))], 1, "unexpected response from ECR: it is not what the API documents"),
+        (vec![Act::Reply(200, "", format!("{{\"x\":{}", "[".repeat(100_000)))], 1, "unexpected response from ECR: it is not what the API documents"),
+        (vec![Act::Reply(200, "", "{}".into())], 1, "unexpected response from ECR: no authorization data in it"),
+        (vec![Act::Reply(200, "", "{\"authorizationData\":null}".into())], 1, "unexpected response from ECR: no authorization data in it"),
+        (vec![Act::Reply(200, "", data("null"))], 1, "unexpected response from ECR: no authorization token in it"),
+        (vec![Act::Reply(200, "", data(&(quoted("AWS:p") + r#","expiresAt":"soon""#)))], 1, "unexpected response from ECR: it is not what the API documents"),
         (vec![Act::Reply(200, "", data(&(quoted("AWS:p") + r#","expiresAt":1e300"#)))], 1, "ok"),
         (vec![Act::Reply(200, "", data(&(quoted("AWS:p") + r#","expiresAt":-62135596801"#)))], 1, "ok"),
         (vec![Act::Reply(200, "", data(&(quoted("AWS:p") + r#","expiresAt":null,"proxyEndpoint":null"#)))], 1, "ok"),
-        (vec![Act::Reply(200, "", data("7"))], 1, "unexpected reply from ECR: it is not what the API documents"),
-        (vec![Act::Reply(200, "", data("\"%\""))], 1, "unexpected reply from ECR: the authorization token is not base64"),
-        (vec![Act::Reply(200, "", data(&quoted("AWS")))], 1, "unexpected reply from ECR: the authorization token has no colon between user and password"),
+        (vec![Act::Reply(200, "", data("7"))], 1, "unexpected response from ECR: it is not what the API documents"),
+        (vec![Act::Reply(200, "", data("\"%\""))], 1, "unexpected response from ECR: the authorization token is not base64"),
+        (vec![Act::Reply(200, "", data(&quoted("AWS")))], 1, "unexpected response from ECR: the authorization token has no colon between user and password"),
         (vec![Act::Reply(200, "", data(&quoted("AWS:p:q")))], 1, "ok"),
-        (vec![Act::Reply(400, "", "not json".into())], 1, "unexpected reply from ECR: HTTP status 400 without an error code"),
+        (vec![Act::Reply(400, "", "not json".into())], 1, "unexpected response from ECR: HTTP status 400 without an error code"),
         (vec![Act::Flood(512 << 20)], 1, "the response from 127.0.0.1 exceeds 1048576 bytes"),
     ];
     for (script, requests, expected) in cases {
@@ -376,7 +385,7 @@ fn what_hangs_ends_with_the_deadline() {
         text.starts_with("timed out waiting for the response from 127.0.0.1"),
         "{text}"
     );
-    assert!(error.shared());
+    assert!(error.is_shared());
 }
 
 #[test]
@@ -432,7 +441,7 @@ fn a_private_authority_has_to_be_named() {
         "the TLS certificate of localhost is not signed by a trusted CA"
     );
     assert!(error.hint().contains("AWS_CA_BUNDLE or SSL_CERT_FILE"));
-    assert!(!error.shared());
+    assert!(!error.is_shared());
     assert_eq!(server.seen().len(), before);
 }
 
@@ -543,11 +552,12 @@ fn ambient_credentials_are_fetched_once() {
         ..InstanceMetadata::default()
     });
     let env = none();
-    let mut aws = Aws::new(&env, Log::off());
+    let mut aws = Aws::new(&env, &env::now, Log::off());
     let deadline = Instant::now() + Duration::from_secs(10);
-    assert_eq!(aws.identify(&plan, deadline), Ok("ASIAC".to_owned()));
+    let session = aws.identify(&plan, deadline).expect("credentials");
+    assert_eq!(session.access_key_id(), "ASIAC");
     assert_eq!(server.seen().len(), 3);
-    aws.issue(&plan, &registry(REGISTRY), deadline)
+    aws.issue(&plan, Some(session), &registry(REGISTRY), deadline)
         .expect("issued");
     assert_eq!(server.seen().len(), 4);
     assert_eq!(*server.connections.lock().expect("whole"), 1);
@@ -651,12 +661,6 @@ fn api_hosts_are_those_that_the_sdk_chooses() {
     }
 }
 
-#[test]
-fn one_line_is_one_bounded_line() {
-    assert_eq!(one_line(" a\r\n\tb\u{7f}c \u{1b}[0m"), "a b c [0m");
-    assert_eq!(one_line(&"é".repeat(400)).chars().count(), 301);
-}
-
 /// Step, code, message and outcome; then the cause, and whether others share it.
 type Case<'a> = (
     Step<'a>,
@@ -671,24 +675,39 @@ type Case<'a> = (
 fn failures_are_classified_by_step_code_and_outcome() {
     let host = registry(REGISTRY);
     let public = registry("public.ecr.aws");
+    let api = endpoint("http://127.0.0.1:1".into());
     let token = Step::Token {
         registry: &host,
-        who: "K",
+        api: &api,
+        owner: "K",
     };
+    let dev_role = role("R");
     let role = Step::Role {
-        role_arn: "R",
-        by: "K",
+        role: &dev_role,
+        owner: "K",
     };
-    let web = Step::WebIdentity { role_arn: "R" };
-    let sso = Step::Sso {
-        profile: "dev",
-        account_id: "1",
-        role_name: "r",
+    let pod = WebIdentity {
+        profile: None,
+        role_arn: "R".into(),
+        session_name: None,
+        token: Secret::from("t"),
+        subject: Subject::of(b"t"),
+        sts: api.clone(),
     };
-    let login = Step::Login { profile: "dev" };
+    let web = Step::WebIdentity(&pod);
+    let dev = sso_profile();
+    let sso = Step::SsoRole(&dev);
+    let console = ConsoleLogin {
+        profile: "dev".into(),
+        session_arn: "arn".into(),
+        signin: api.clone(),
+        login_file: "/nonexistent/login.json".into(),
+    };
+    let login = Step::Login(&console);
     let from_public = Step::Token {
         registry: &public,
-        who: "K",
+        api: &api,
+        owner: "K",
     };
     let replied = |status| {
         Some(RequestOutcome::Replied {
@@ -713,9 +732,9 @@ fn failures_are_classified_by_step_code_and_outcome() {
         (token, "", "", pending.clone(), "timed out connecting to h", true),
         (token, "RequestTimeTooSkewed", "", replied(400), "this machine's clock and that of AWS are too far apart", false),
         (token, "SignatureDoesNotMatch", "x", replied(403), "AWS does not accept the signature made by K", false),
-        (token, "AccessDeniedException", "no", replied(400), "access denied: not allowed ecr:GetAuthorizationToken", true),
-        (token, "AccessDeniedException", "User: arn:aws:iam::1:user/u is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy", replied(400), "access denied: arn:aws:iam::1:user/u is not allowed ecr:GetAuthorizationToken with an explicit deny in a service control policy", true),
-        (from_public, "AccessDeniedException", "no", replied(400), "access denied: not allowed ecr-public:GetAuthorizationToken", true),
+        (token, "AccessDeniedException", "no", replied(400), "access denied: the principal may not call ecr:GetAuthorizationToken", true),
+        (token, "AccessDeniedException", "User: arn:aws:iam::1:user/u is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy", replied(400), "access denied: arn:aws:iam::1:user/u may not call ecr:GetAuthorizationToken with an explicit deny in a service control policy", true),
+        (from_public, "AccessDeniedException", "no", replied(400), "access denied: the principal may not call ecr-public:GetAuthorizationToken", true),
         (token, "Throttling", "", replied(400), "ECR is throttling requests", true),
         (from_public, "", "", replied(502), "ECR Public failed with HTTP status 502", true),
         (role, "AccessDenied", "not authorized", replied(403), "the role R cannot be assumed by K: not authorized", true),
@@ -723,13 +742,13 @@ fn failures_are_classified_by_step_code_and_outcome() {
         (role, "ExpiredToken", "", replied(403), "the session token of K has expired", false),
         (web, "ExpiredTokenException", "", replied(400), "the web identity token has expired", false),
         (web, "InvalidIdentityToken", "no key", replied(400), "the web identity token is not accepted: no key", false),
-        (web, "AccessDenied", "no trust", replied(403), "the role R cannot be assumed by the web identity token: no trust", true),
+        (web, "AccessDenied", "no trust", replied(403), "the role R cannot be assumed by the web identity token: no trust", false),
         (sso, "UnauthorizedException", "", replied(401), "the SSO session for profile \"dev\" has expired", true),
-        (sso, "ForbiddenException", "", replied(403), "the SSO user of profile \"dev\" may not take the role r in account 1", true),
+        (sso, "ForbiddenException", "", replied(403), "the SSO user of profile \"dev\" is not assigned the role r in account 1", true),
         (sso, "TooManyRequestsException", "", replied(429), "IAM Identity Center is throttling requests", true),
         (login, "", "", replied(401), "the \"aws login\" session for profile \"dev\" has expired", true),
         (Step::Container, "", "", replied(403), "container credentials: the endpoint refused with HTTP status 403", true),
-        (Step::Container, "", "", replied(200), "container credentials: the reply holds no credentials", true),
+        (Step::Container, "", "", replied(200), "container credentials: the response holds no credentials", true),
         (Step::Metadata, "", "", failed(dns()), "no AWS credentials found: instance metadata cannot be reached (the name h does not resolve)", false),
         (Step::Metadata, "", "", pending, "no AWS credentials found: instance metadata cannot be reached (timed out connecting to h)", false),
         (Step::Metadata, "", "", replied(404), "no AWS credentials found: this machine has no role in its instance metadata", false),
@@ -738,7 +757,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
     for (step, code, message, outcome, expected, shared) in cases {
         let error = classify(
             step,
-            FailureContext {
+            &FailureContext {
                 code: Some(code.to_owned()).filter(|code| !code.is_empty()),
                 message: Some(message.to_owned()),
                 outcome,
@@ -746,7 +765,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
             },
         );
         assert_eq!(error.to_string(), expected);
-        assert_eq!(error.shared(), shared, "{expected}");
+        assert_eq!(error.is_shared(), shared, "{expected}");
         assert!(
             !error.hint().is_empty() && !error.hint().ends_with('.'),
             "{expected}"
@@ -754,29 +773,35 @@ fn failures_are_classified_by_step_code_and_outcome() {
     }
 }
 
-#[test]
-fn an_expired_sso_login_names_the_command() {
-    let error = Error::SsoExpired {
+fn role(arn: &str) -> Role {
+    Role {
+        role_arn: arn.into(),
+        external_id: Some("ext".into()),
+        session_name: None,
+        sts: endpoint("http://127.0.0.1:1".into()),
+    }
+}
+
+fn sso_profile() -> Sso {
+    Sso {
         profile: "dev".into(),
-    };
-    assert_eq!(error.hint(), "aws sso login --profile dev");
+        session: Some("a session that nobody has".into()),
+        start_url: "https://start.example".into(),
+        account_id: "1".into(),
+        role_name: "r".into(),
+        portal: endpoint("http://127.0.0.1:1".into()),
+        oidc: endpoint("http://127.0.0.1:1".into()),
+        login_file: "/nonexistent/login.json".into(),
+    }
 }
 
 #[test]
 fn an_sso_login_that_is_not_there_counts_as_expired() {
     let mut plan = plan("http://127.0.0.1:1".into());
-    plan.source = Source::Sso(crate::principal::Sso {
-        profile: "dev".into(),
-        session: Some("a session that nobody has".into()),
-        start_url: "https://start.example".into(),
-        account_id: "123456789012".into(),
-        role_name: "r".into(),
-        portal: endpoint("http://127.0.0.1:1".into()),
-        oidc: endpoint("http://127.0.0.1:1".into()),
-        login_file: "/nonexistent/login.json".into(),
-    });
+    plan.source = Source::Sso(sso_profile());
     let error = issue(&none(), &plan, REGISTRY, 5.0).expect_err("no login");
-    assert!(matches!(error, Error::SsoExpired { .. }), "{error}");
+    assert_eq!(error.kind(), ProblemKind::SessionExpired, "{error}");
+    assert_eq!(error.hint(), "aws sso login --profile dev");
 }
 
 #[test]
@@ -827,7 +852,7 @@ fn strange_keys_and_endpoints_are_errors_and_no_panic() {
             token_file: None,
         });
         let error = issue(&none(), &plan, REGISTRY, 5.0).expect_err(uri);
-        assert!(matches!(error, Error::Container { .. }), "{error}");
+        assert_eq!(error.kind(), ProblemKind::Configuration, "{error}");
     }
 }
 

@@ -44,7 +44,7 @@ fn pass(seconds: i64) {
 /// Gives what it was told to, then numbered tokens of twelve hours.
 #[derive(Default)]
 struct Aws {
-    replies: VecDeque<Result<Issued, ecr::Error>>,
+    replies: VecDeque<Result<Issued, Problem>>,
     key_id: &'static str,
     identified: usize,
     asked: usize,
@@ -54,20 +54,21 @@ struct Aws {
 }
 
 impl Issuer for Aws {
-    fn identify(&mut self, _: &Plan, _: Instant) -> Result<String, ecr::Error> {
+    fn identify(&mut self, _: &Plan, _: Instant) -> Result<Session, Problem> {
         self.identified += 1;
         match self.key_id {
             "" => Err(failure()),
-            id => Ok(id.to_owned()),
+            id => Ok(Session::of_key(id)),
         }
     }
 
     fn issue(
         &mut self,
         plan: &Plan,
+        _: Option<Session>,
         _: &Registry,
         deadline: Instant,
-    ) -> Result<Issued, ecr::Error> {
+    ) -> Result<Issued, Problem> {
         self.asked += 1;
         self.patience = deadline.saturating_duration_since(Instant::now());
         self.source = plan.source_kind();
@@ -80,16 +81,22 @@ impl Issuer for Aws {
 }
 
 /// One that all would meet.
-fn failure() -> ecr::Error {
-    ecr::Error::Server {
-        from: "ECR".into(),
-        status: 500,
-    }
+fn failure() -> Problem {
+    Problem::new(
+        ProblemKind::Unavailable,
+        "ECR failed with HTTP status 500",
+        "try again",
+    )
+    .shared()
 }
 
 /// One that is the asker's own.
-fn own_failure() -> ecr::Error {
-    ecr::Error::Signature { who: "me".into() }
+fn own_failure() -> Problem {
+    Problem::new(
+        ProblemKind::Refused,
+        "AWS does not accept the signature made by me",
+        "check the key",
+    )
 }
 
 struct Place {
@@ -375,7 +382,10 @@ fn failures_are_left_for_those_who_wait() {
         helper.get(&registry()).expect_err("no token");
         let left = cache.failure(HOST, &place.name()).expect("left behind");
         assert_eq!((left.at, left.shared), (now(), shared));
-        assert_eq!((left.cause, left.hint), (error.to_string(), error.hint()));
+        assert_eq!(
+            (left.cause, left.hint),
+            (error.to_string(), error.hint().to_owned())
+        );
     }
 }
 
@@ -454,7 +464,7 @@ fn a_kept_login_is_the_last_resort() {
     let mut nobody = helper(&nobody, Some(&cache));
     assert_eq!(password(nobody.get(&registry())), "kept");
     let error = nobody.get(&other()).expect_err("nobody can ask");
-    assert!(matches!(error, Error::Plan(_)));
+    assert!(matches!(error, Error::Problem(_)));
     assert!(error.to_string().contains("missing") && !error.hint().is_empty());
     pass(3600);
     nobody.get(&registry()).expect_err("it has expired");

@@ -37,7 +37,7 @@ struct Claims {
 impl Subject {
     /// The claims that AWS looks at; without verification, which is for STS to do. What is not a
     /// JSON Web Token is its own subject.
-    pub(super) fn of(token: &[u8]) -> Self {
+    pub fn of(token: &[u8]) -> Self {
         match claims(token) {
             Some(claims) => {
                 let mut fields = vec![

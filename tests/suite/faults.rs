@@ -131,7 +131,7 @@ impl Who {
             Oidc => &["the SSO session for profile \"default\" has expired"],
             Metadata => &[
                 "no AWS credentials found",
-                "unexpected reply from instance metadata",
+                "unexpected response from instance metadata",
             ],
             _ => &[],
         }
@@ -259,8 +259,8 @@ fn general() -> Vec<Row> {
     const BROKEN: &[&str] = &["connection to ", "connection refused by "];
     const LATE: &[&str] = &["timed out"];
     const ODD: &[&str] = &[
-        "unexpected reply from ",
-        "the reply holds no credentials",
+        "unexpected response from ",
+        "the response holds no credentials",
         "refused with HTTP status",
     ];
     rows.extend([
@@ -425,7 +425,7 @@ fn general() -> Vec<Row> {
 
 /// What can be odd about an authorization token.
 fn shapes() -> Vec<Row> {
-    const ODD: &[&str] = &["unexpected reply from ECR"];
+    const ODD: &[&str] = &["unexpected response from ECR"];
     let encoded = |text: &[u8]| Value::from(STANDARD.encode(text));
     let raw = |value: Value| good(|g| g.authorization_token = Some(value));
     let at = |value: Value| good(|g| g.expires_at = Some(value));
@@ -521,11 +521,11 @@ fn shapes() -> Vec<Row> {
         fails("authorizationData empty", always(Answer::json(r#"{"authorizationData":[]}"#)), 1..=1, ODD),
         fails("authorizationData of null", always(Answer::json(r#"{"authorizationData":[null]}"#)), 1..=1, ODD),
         fails("authorizationData a text", always(Answer::json(r#"{"authorizationData":"x"}"#)), 1..=1, ODD),
-        fails("nested too deeply", always(Answer::DeepJson { depth: 100_000 }), 1..=1, &["unexpected reply from ECR", "exceeds"]),
+        fails("nested too deeply", always(Answer::DeepJson { depth: 100_000 }), 1..=1, &["unexpected response from ECR", "exceeds"]),
         fails("denied", always(Answer::error(400, "AccessDeniedException", "no")), 1..=1, &["access denied: "]),
         fails("an unknown key", always(Answer::error(400, "UnrecognizedClientException", "bad")), 1..=1, &["AWS does not know the access key"]),
         fails("an expired key", always(Answer::error(400, "ExpiredTokenException", "old")), 1..=1, &["has expired"]),
-        fails("an unknown error that repeats a secret", always(Answer::error(400, "OddException", SECRET_KEY)), 1..=1, &["ECR refused with OddException: \u{2026}"]),
+        fails("an unknown error that repeats a secret", always(Answer::error(400, "OddException", SECRET_KEY)), 1..=1, &["ECR refused with OddException (request fake-request): \u{2026}"]),
     ];
     rows.extend(private.into_iter().map(|row| row.at(&[Ecr])));
     rows
@@ -534,7 +534,7 @@ fn shapes() -> Vec<Row> {
 /// What can be odd about credentials.
 fn credentials() -> Vec<Row> {
     let mut rows = Vec::new();
-    const STS_ODD: &[&str] = &["unexpected reply from STS"];
+    const STS_ODD: &[&str] = &["unexpected response from STS"];
     const STS_BOTH: &[Who] = &[Sts, WebIdentity];
     let answer = |inside: &str| {
         // The reader takes one element for the other.
@@ -590,7 +590,7 @@ fn credentials() -> Vec<Row> {
         rows.push(fails(name, fault, 1..=1, words).at(STS_BOTH));
     }
 
-    const SSO_ODD: &[&str] = &["unexpected reply from IAM Identity Center"];
+    const SSO_ODD: &[&str] = &["unexpected response from IAM Identity Center"];
     for (name, body) in [
         ("credentials null", r#"{"roleCredentials":null}"#),
         ("credentials empty", r#"{"roleCredentials":{}}"#),
@@ -628,7 +628,7 @@ fn credentials() -> Vec<Row> {
             "role not given",
             refused(403, "ForbiddenException"),
             1..=1,
-            &["may not take the role"],
+            &["is not assigned the role"],
         )
         .at(&[Sso]),
     );
@@ -642,7 +642,7 @@ fn credentials() -> Vec<Row> {
         .at(&[Oidc]),
     );
 
-    const BOX: &[&str] = &["container credentials: the reply holds no credentials"];
+    const BOX: &[&str] = &["container credentials: the response holds no credentials"];
     for (name, body) in [
         (
             "keys null",

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use docker_credential_ecr_login::fuzzing::{Error, Issued, Issuer};
+use docker_credential_ecr_login::fuzzing::{Issued, Issuer, Problem, Session};
 use docker_credential_ecr_login::fuzzing::Plan;
 use docker_credential_ecr_login::fuzzing::Registry;
 use docker_credential_ecr_login::fuzzing::Secret;
@@ -26,11 +26,17 @@ pub const PASSWORD: &str = "fuzz-password-sentinel";
 pub struct FakeAws;
 
 impl Issuer for FakeAws {
-    fn identify(&mut self, _: &Plan, _: Instant) -> Result<String, Error> {
-        Ok("AKIAFUZZ".to_owned())
+    fn identify(&mut self, _: &Plan, _: Instant) -> Result<Session, Problem> {
+        Ok(Session::of_key("AKIAFUZZ"))
     }
 
-    fn issue(&mut self, _: &Plan, _: &Registry, _: Instant) -> Result<Issued, Error> {
+    fn issue(
+        &mut self,
+        _: &Plan,
+        _: Option<Session>,
+        _: &Registry,
+        _: Instant,
+    ) -> Result<Issued, Problem> {
         Ok(Issued {
             login: Login {
                 username: "AWS".to_owned(),

@@ -7,19 +7,22 @@
 //! group could not ask its question there; then the command itself is killed.
 
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::error::redacted;
-use crate::secret::Secret;
+use super::super::executor::Executor;
+use super::super::redact::redacted;
+use crate::problem::Problem;
+use crate::secret::{self, Secret};
 
 /// Credentials in JSON are far smaller.
-const MAX_STDOUT: usize = 1 << 20;
+const MAX_STDOUT: usize = 64 << 10;
 
 /// Only the first line is shown.
 const MAX_STDERR: usize = 4 << 10;
@@ -33,19 +36,9 @@ const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 struct Printed {
     version: u64,
     access_key_id: String,
-    secret_access_key: Zeroized,
-    session_token: Option<Zeroized>,
+    secret_access_key: Zeroizing<String>,
+    session_token: Option<Zeroizing<String>>,
     expiration: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Zeroized(String);
-
-impl Drop for Zeroized {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
 }
 
 /// Kills what was started, unless it has ended.
@@ -95,9 +88,28 @@ fn has_terminal() -> bool {
     cfg!(unix) && std::fs::File::open("/dev/tty").is_ok()
 }
 
+impl Executor<'_> {
+    /// Runs the command until the deadline.
+    pub(super) async fn process(
+        &mut self,
+        profile: &str,
+        command: &Secret,
+    ) -> Result<Credentials, Problem> {
+        self.client.note_waiting(format!(
+            "waiting for the credential_process of profile {profile:?}"
+        ));
+        let start = Instant::now();
+        let limit = self.deadline.saturating_duration_since(start);
+        match tokio::time::timeout(limit, run(command, (self.clock)())).await {
+            Ok(result) => result.map_err(|reason| Problem::process_failed(profile, &reason)),
+            Err(_) => Err(Problem::process_timed_out(profile, start.elapsed())),
+        }
+    }
+}
+
 /// The credentials that the command prints; else what it did instead, with the first line of its
 /// stderr. Dropping the future kills the command.
-pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
+async fn run(command: &Secret, now: DateTime<Utc>) -> Result<Credentials, String> {
     let mut shell = shell(command.expose());
     shell
         .stdin(Stdio::null())
@@ -118,13 +130,13 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
         child,
         ended: false,
     };
-    let mut out = Zeroizing::new(Vec::new());
-    let mut err = Zeroizing::new(Vec::new());
+    let mut out = secret::buffer(MAX_STDOUT);
+    let mut err = secret::buffer(MAX_STDERR);
     let status = {
         let reading = async {
-            let read_out = read_up_to(stdout, &mut out, MAX_STDOUT);
-            let read_err = read_up_to(stderr, &mut err, MAX_STDERR);
-            both(read_out, read_err).await;
+            let read_out = read_to_capacity(stdout, &mut out);
+            let read_err = read_to_capacity(stderr, &mut err);
+            tokio::join!(read_out, read_err);
         };
         let ended = termination_signal();
         tokio::pin!(reading, ended);
@@ -157,7 +169,7 @@ pub(super) async fn run(command: &Secret) -> Result<Credentials, String> {
             .unwrap_or_default()
     };
     match status {
-        Ok(status) if status.success() => parse(&out).map_err(|what| match said() {
+        Ok(status) if status.success() => parse(&out, now).map_err(|what| match said() {
             said if said.is_empty() => what,
             said => format!("{what} ({said})"),
         }),
@@ -202,34 +214,18 @@ async fn termination_signal() {
     std::future::pending().await
 }
 
-async fn both(a: impl Future<Output = ()>, b: impl Future<Output = ()>) {
-    tokio::pin!(a, b);
-    let (mut a_done, mut b_done) = (false, false);
-    while !(a_done && b_done) {
-        tokio::select! {
-            () = &mut a, if !a_done => a_done = true,
-            () = &mut b, if !b_done => b_done = true,
-        }
-    }
-}
-
-/// Reads to the end and keeps the first `limit` bytes: a command whose pipe is full would wait.
-async fn read_up_to(
-    from: Option<impl AsyncRead + Unpin>,
-    into: &mut Zeroizing<Vec<u8>>,
-    limit: usize,
-) {
+/// Reads to the end and keeps what the buffer has room for: a command whose pipe is full would
+/// wait, and reallocation would leave un-zeroized copies.
+async fn read_to_capacity(from: Option<impl AsyncRead + Unpin>, into: &mut Zeroizing<Vec<u8>>) {
     let Some(mut from) = from else { return };
-    // No growing, which would leave copies behind.
-    into.reserve_exact(limit.min(64 << 10));
     let mut chunk = Zeroizing::new([0; 4096]);
     while let Ok(count @ 1..) = from.read(&mut *chunk).await {
-        let room = limit - into.len();
+        let room = into.capacity() - into.len();
         into.extend_from_slice(&chunk[..count.min(room)]);
     }
 }
 
-fn parse(stdout: &[u8]) -> Result<Credentials, String> {
+fn parse(stdout: &[u8], now: DateTime<Utc>) -> Result<Credentials, String> {
     let printed: Printed = serde_json::from_slice(stdout).map_err(|error| {
         // serde's words may quote the value.
         if error.is_data() {
@@ -244,15 +240,15 @@ fn parse(stdout: &[u8]) -> Result<Credentials, String> {
             printed.version
         ));
     }
-    if printed.access_key_id.trim().is_empty() || printed.secret_access_key.0.trim().is_empty() {
+    if printed.access_key_id.trim().is_empty() || printed.secret_access_key.trim().is_empty() {
         return Err("printed an empty key".to_owned());
     }
     let expiry = match printed.expiration.as_deref() {
         None => None,
         Some(text) => {
-            let expiry = chrono::DateTime::parse_from_rfc3339(text.trim())
+            let expiry = DateTime::parse_from_rfc3339(text.trim())
                 .map_err(|_| "printed an Expiration that is not ISO 8601".to_owned())?;
-            if expiry <= chrono::Utc::now() {
+            if expiry <= now {
                 return Err("printed credentials that have expired".to_owned());
             }
             Some(SystemTime::from(expiry))
@@ -260,9 +256,14 @@ fn parse(stdout: &[u8]) -> Result<Credentials, String> {
     };
     let mut builder = Credentials::builder()
         .access_key_id(printed.access_key_id)
-        .secret_access_key(printed.secret_access_key.0.as_str())
+        .secret_access_key(printed.secret_access_key.as_str())
         .provider_name("credential_process");
-    builder.set_session_token(printed.session_token.as_ref().map(|token| token.0.clone()));
+    builder.set_session_token(
+        printed
+            .session_token
+            .as_ref()
+            .map(|token| token.to_string()),
+    );
     builder.set_expiry(expiry);
     Ok(builder.build())
 }
@@ -277,7 +278,11 @@ mod tests {
             .build()
             .expect("runtime");
         let command = Secret::from(command);
-        runtime.block_on(async { tokio::time::timeout(limit, run(&command)).await.ok() })
+        runtime.block_on(async {
+            tokio::time::timeout(limit, run(&command, Utc::now()))
+                .await
+                .ok()
+        })
     }
 
     const LONG: Duration = Duration::from_secs(20);

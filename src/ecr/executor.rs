@@ -1,0 +1,315 @@
+//! One call of the issuer: its deadline, its secrets, and the SDK clients that it makes.
+
+use std::time::{Duration, Instant};
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ecr::types::AuthorizationData;
+use aws_smithy_async::rt::sleep::TokioSleep;
+use aws_smithy_async::time::SystemTimeSource;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::request_id::RequestId;
+use chrono::DateTime;
+
+use super::classify::{FailureContext, Step, classify, service_name};
+use super::http::{Client, Failure, RequestOutcome, is_url};
+use super::redact::{one_line, redacted};
+use super::{Issued, Session};
+use crate::env::Clock;
+use crate::log::Log;
+use crate::principal::{Endpoint, Network, Plan, Source};
+use crate::problem::Problem;
+use crate::registry::{Registry, Service};
+use crate::secret::Secret;
+use crate::token;
+
+/// Attempts per request where nothing else is set, as in every AWS SDK.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The first retry comes after a random part of this, the next after one of twice as much.
+const BACKOFF: Duration = Duration::from_millis(300);
+
+/// To connect; what the AWS SDKs wait.
+const CONNECT: Duration = Duration::from_millis(3100);
+
+/// Executes one call of the issuer.
+pub(super) struct Executor<'a> {
+    pub(super) clock: Clock<'a>,
+    pub(super) log: Log<'a>,
+    pub(super) client: Client,
+    pub(super) network: &'a Network,
+    pub(super) deadline: Instant,
+    /// What must not show up in a message that AWS sends back.
+    pub(super) secrets: Vec<Secret>,
+}
+
+impl Executor<'_> {
+    pub(super) async fn issue(
+        &mut self,
+        plan: &Plan,
+        session: Option<Session>,
+        registry: &Registry,
+    ) -> Result<Issued, Problem> {
+        let mut credentials = match session {
+            Some(session) => session.credentials,
+            None => self.source(&plan.source).await?,
+        };
+        let mut owner = owner_of(&plan.source, &credentials);
+        for role in &plan.roles {
+            self.remember(&credentials);
+            self.log
+                .debug(format_args!("{owner} assumes {}", role.role_arn));
+            credentials = self.assume(role, credentials, &owner).await?;
+            owner = format!("the role {}", role.role_arn);
+        }
+        self.remember(&credentials);
+        self.log
+            .debug(format_args!("{owner} requests a token for {registry}"));
+        self.token_of_any_endpoint(plan, registry, &credentials, &owner)
+            .await
+    }
+
+    /// Tries each name of the endpoint until one resolves.
+    async fn token_of_any_endpoint(
+        &mut self,
+        plan: &Plan,
+        registry: &Registry,
+        credentials: &Credentials,
+        owner: &str,
+    ) -> Result<Issued, Problem> {
+        let published = published_fips_endpoint(&plan.api);
+        let mut unresolved = Vec::new();
+        let mut problem = None;
+        for api in [Some(&plan.api), published.as_ref()].into_iter().flatten() {
+            if let (Some(problem), Some(url)) = (&problem, &api.url) {
+                self.log.debug(format_args!("{problem}; trying {url}"));
+            }
+            let failed = match self.token(api, registry, credentials, owner).await {
+                Ok(issued) => return Ok(issued),
+                Err(failed) => failed,
+            };
+            match self.client.outcome() {
+                Some(RequestOutcome::Failed(Failure::Dns {
+                    host,
+                    temporary: false,
+                })) => {
+                    unresolved.push(host);
+                    let service = service_name(registry.service());
+                    problem = Problem::no_endpoint(service, api, &unresolved).or(Some(failed));
+                }
+                // A proxy that cannot reach the host may have failed to resolve its name.
+                Some(RequestOutcome::Failed(Failure::Proxy { upstream: true, .. })) => {
+                    problem = problem.or(Some(failed));
+                }
+                _ => return Err(failed),
+            }
+        }
+        let service = service_name(registry.service());
+        Err(problem.unwrap_or_else(|| Problem::unexpected(service, "no endpoint to call")))
+    }
+
+    /// Keeps the secrets out of all that is shown from here on.
+    fn remember(&mut self, credentials: &Credentials) {
+        self.secrets
+            .push(Secret::from(credentials.secret_access_key()));
+        self.secrets
+            .extend(credentials.session_token().map(Secret::from));
+    }
+
+    async fn token(
+        &mut self,
+        api: &Endpoint,
+        registry: &Registry,
+        credentials: &Credentials,
+        owner: &str,
+    ) -> Result<Issued, Problem> {
+        self.client.begin_step();
+        check_endpoint(api)?;
+        check_keys(credentials, owner)?;
+        let config = self.sdk_config(api, Some(credentials.clone()));
+        let step = Step::Token {
+            registry,
+            api,
+            owner,
+        };
+        let data = match registry.service() {
+            Service::Ecr => {
+                let request = aws_sdk_ecr::Client::new(&config).get_authorization_token();
+                // Deprecated and harmless: it makes proxyEndpoint name the requested registry.
+                #[allow(deprecated)]
+                let request =
+                    request.set_registry_ids(registry.account_id().map(|id| vec![id.to_owned()]));
+                let response = request.send().await;
+                let response =
+                    response.map_err(|error| classify(step, &self.context_of(&error)))?;
+                let data = response.authorization_data.unwrap_or_default();
+                data.into_iter().next()
+            }
+            Service::EcrPublic => {
+                let client = aws_sdk_ecrpublic::Client::new(&config);
+                let response = client.get_authorization_token().send().await;
+                let response =
+                    response.map_err(|error| classify(step, &self.context_of(&error)))?;
+                response.authorization_data.map(|data| {
+                    AuthorizationData::builder()
+                        .set_authorization_token(data.authorization_token)
+                        .set_expires_at(data.expires_at)
+                        .build()
+                })
+            }
+        };
+        issued(step.service(), data)
+    }
+
+    fn remaining(&self) -> Duration {
+        // Never zero, which the SDK takes for a mistake.
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        left.max(Duration::from_millis(1))
+    }
+
+    pub(super) fn retry_config(&self) -> RetryConfig {
+        let config = if self.network.adaptive_retry {
+            RetryConfig::adaptive()
+        } else {
+            RetryConfig::standard()
+        };
+        config
+            .with_max_attempts(self.network.max_attempts.unwrap_or(MAX_ATTEMPTS).max(1))
+            .with_initial_backoff(BACKOFF)
+    }
+
+    pub(super) fn timeout_config(&self) -> TimeoutConfig {
+        let left = self.remaining();
+        // One attempt that hangs must leave time for another.
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT.min(left / 2))
+            .operation_attempt_timeout(left / 2)
+            .build()
+    }
+
+    /// The configuration of one client, from the plan alone.
+    pub(super) fn sdk_config(
+        &self,
+        endpoint: &Endpoint,
+        credentials: Option<Credentials>,
+    ) -> SdkConfig {
+        let mut builder = SdkConfig::builder()
+            .behavior_version(aws_config::BehaviorVersion::latest())
+            .region(Region::new(endpoint.region.clone()))
+            .http_client(self.client.clone())
+            .sleep_impl(TokioSleep::new())
+            // SsoTokenProvider panics without one.
+            .time_source(SystemTimeSource::new())
+            .retry_config(self.retry_config())
+            .timeout_config(self.timeout_config())
+            .identity_cache(aws_config::identity::IdentityCache::no_cache())
+            .stalled_stream_protection(
+                aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled(),
+            );
+        match &endpoint.url {
+            Some(url) => builder.set_endpoint_url(Some(url.clone())),
+            None => builder
+                .set_use_fips(Some(endpoint.fips))
+                .set_use_dual_stack(Some(endpoint.dual_stack)),
+        };
+        builder.set_credentials_provider(credentials.map(SharedCredentialsProvider::new));
+        builder.build()
+    }
+
+    /// What the SDK's error and the connection know of a failure.
+    pub(super) fn context_of<E>(&self, error: &SdkError<E, HttpResponse>) -> FailureContext
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let metadata = ProvideErrorMetadata::meta(error);
+        FailureContext {
+            code: metadata.code().map(str::to_owned),
+            message: metadata.message().map(|text| redacted(text, &self.secrets)),
+            request_id: error.request_id().map(str::to_owned),
+            outcome: self.client.outcome(),
+            timed_out: matches!(error, SdkError::TimeoutError(_)),
+            now: Some((self.clock)()),
+        }
+    }
+}
+
+/// AWS's list of endpoints publishes the FIPS name of ECR without the `api.` that the SDKs use.
+fn published_fips_endpoint(api: &Endpoint) -> Option<Endpoint> {
+    let url = api.url.as_deref().filter(|_| api.fips)?;
+    let rest = url.strip_prefix("https://api.ecr-fips.")?;
+    Some(Endpoint {
+        url: Some(format!("https://ecr-fips.{rest}")),
+        ..api.clone()
+    })
+}
+
+fn issued(service: &str, data: Option<AuthorizationData>) -> Result<Issued, Problem> {
+    let data = data.ok_or_else(|| Problem::unexpected(service, "no authorization data in it"))?;
+    let token = data
+        .authorization_token
+        .map(Secret::new)
+        .ok_or_else(|| Problem::unexpected(service, "no authorization token in it"))?;
+    let login = token::decode(token.expose())
+        .map_err(|error| Problem::unexpected(service, &error.to_string()))?;
+    Ok(Issued {
+        login,
+        expires_at: data
+            .expires_at
+            .and_then(|at| DateTime::from_timestamp(at.secs(), at.subsec_nanos())),
+        proxy_endpoint: data.proxy_endpoint,
+    })
+}
+
+/// Region and URL are such that a request can be made: over some others the SDK panics.
+pub(super) fn check_endpoint(endpoint: &Endpoint) -> Result<(), Problem> {
+    let region = &endpoint.region;
+    if region.is_empty() || !region.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Problem::unsendable(&format!("the region {region:?}")));
+    }
+    match &endpoint.url {
+        Some(url) if !is_url(url) => Err((&Failure::Url).into()),
+        _ => Ok(()),
+    }
+}
+
+/// Key ID and session token are sent as headers; over some that cannot be, the SDK panics.
+pub(super) fn check_keys(credentials: &Credentials, owner: &str) -> Result<(), Problem> {
+    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+    if !plain(credentials.access_key_id()) {
+        return Err(Problem::unsendable(&format!(
+            "the access key ID of {owner}"
+        )));
+    }
+    if !credentials.session_token().is_none_or(plain) {
+        return Err(Problem::unsendable(&format!(
+            "the session token of {owner}"
+        )));
+    }
+    Ok(())
+}
+
+/// Whose credentials they are, for messages.
+fn owner_of(source: &Source, credentials: &Credentials) -> String {
+    let id = one_line(credentials.access_key_id());
+    match source {
+        Source::Environment(_) => format!("the environment ({id})"),
+        Source::Static { profile, .. } => format!("profile {profile:?} ({id})"),
+        Source::Process { profile, .. } => {
+            format!("the credential_process of profile {profile:?} ({id})")
+        }
+        Source::Sso(sso) => format!(
+            "the SSO role {} of profile {:?}",
+            sso.role_name, sso.profile
+        ),
+        Source::Login(login) => format!("the session {}", login.session_arn),
+        Source::WebIdentity(web) => format!("the role {}", web.role_arn),
+        Source::Container(_) => format!("the container's role ({id})"),
+        Source::InstanceMetadata(_) => format!("the instance's role ({id})"),
+    }
+}
