@@ -46,7 +46,7 @@ const VERBS: &[Verb] = &[
 /// Options that stand in place of a verb.
 const OPTIONS: &[Verb] = &[
     Verb::of_protocol("-v", version),
-    Verb::of_protocol("--version", version),
+    Verb::of_protocol("--version", build_info),
     Verb::of_protocol("-h", help),
     Verb::of_protocol("--help", help),
 ];
@@ -209,6 +209,13 @@ fn help(context: &mut Context<'_>) -> io::Result<ExitCode> {
 fn version(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let version = env!("CARGO_PKG_VERSION");
     writeln!(context.io.stdout, "{NAME} ({NAME}) {version}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The version, and how this program was built: commit, target, TLS library.
+fn build_info(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    version(context)?;
+    writeln!(context.io.stdout, "{}", env!("ECR_LOGIN_BUILD"))?;
     Ok(ExitCode::SUCCESS)
 }
 

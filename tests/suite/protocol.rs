@@ -15,7 +15,6 @@ fn arguments_follow_the_helper_protocol() {
     );
     for (args, code, stdout) in [
         (&["version"][..], 0, version.as_str()),
-        (&["--version"], 0, &version),
         (&["-v"], 0, &version),
         (&["--help"], 0, USAGE),
         (&["-h"], 0, USAGE),
@@ -36,6 +35,27 @@ fn arguments_follow_the_helper_protocol() {
         let run = args.iter().fold(helper.bare(), |run, arg| run.arg(arg));
         run.run().expect(code, stdout, "");
     }
+}
+
+#[test]
+fn version_option_adds_how_it_was_built() {
+    let helper = Helper::new();
+    let version = helper.run_of("version").run().stdout;
+    let output = helper.run_of("--version").run();
+    let info = output.stdout.strip_prefix(&version).expect("version first");
+    let parts: Vec<_> = info.trim_end().split(", ").collect();
+    let [commit, target, tls] = parts[..] else {
+        panic!("not three parts: {info:?}");
+    };
+    let digits = |hash: &str| hash.len() == 40 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+    let named = commit.strip_prefix("commit ").map(|commit| {
+        let hash = commit.strip_suffix(" (modified)").unwrap_or(commit);
+        assert!(digits(hash), "{commit}");
+    });
+    assert!(named.is_some() || ["development build", "unknown commit"].contains(&commit));
+    assert!(target.split('-').count() >= 3, "{target}");
+    assert!(["TLS by ring (not FIPS)", "TLS by aws-lc (FIPS module)"].contains(&tls));
+    output.expect(0, &output.stdout, "");
 }
 
 #[test]

@@ -462,7 +462,7 @@ fn a_crash_leaves_no_core_file() {
         println!("not tried: no process leaves a core file here ({control:?})");
         return;
     }
-    let program = crate::support::run::PROGRAM;
+    let program = crate::support::run::program();
     let ours = abort(&format!("exec {program} get"), &|| fake.wait_for("ecr", 1));
     assert_eq!(ours, (Some(6), false));
 }

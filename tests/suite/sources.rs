@@ -639,7 +639,7 @@ fn a_credential_process_ends_with_us() {
 fn token_file_may_be_a_pipe_and_never_hangs() {
     let fake = Fake::start();
     let helper = Helper::new().asks(&fake).env("AWS_ROLE_ARN", role("web"));
-    let program = crate::support::run::PROGRAM;
+    let program = crate::support::run::program();
     let token = jwt("ci", 1);
     let script = format!(
         "mkfifo pipe; (sleep 0.1; printf %s {token}) > pipe & \

@@ -192,7 +192,7 @@ fn any_umask_will_do() {
         let fake = Fake::start();
         let helper = Helper::with_keys(&fake);
         let under = |command: &str| {
-            let program = crate::support::run::PROGRAM;
+            let program = crate::support::run::program();
             let script = format!("umask {umask}; printf %s {HOST} | {program} {command}");
             helper.shell(&script).run().expect_secret(HOST)
         };
@@ -212,7 +212,7 @@ fn closed_streams_are_no_reason_to_panic() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     helper.secret(HOST);
-    let program = crate::support::run::PROGRAM;
+    let program = crate::support::run::program();
     let said = "no credentials server URL\n";
     helper
         .shell(&format!("{program} get <&-"))
@@ -264,7 +264,7 @@ fn an_odd_process_environment_is_no_reason_to_fail() {
     assert_eq!(helper.secret(HOST), first);
     let gone = helper.path("~/gone");
     std::fs::create_dir(&gone).expect("new");
-    let program = crate::support::run::PROGRAM;
+    let program = crate::support::run::program();
     let script = format!(
         "cd {0}; rmdir {0}; printf {HOST} | {program} get",
         gone.display()

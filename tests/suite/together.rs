@@ -157,7 +157,7 @@ fn interrupted_system_calls_are_made_again() {
     signals(&second, 10);
     let secret = first.wait().expect_secret(HOST);
     assert_eq!(second.wait().expect_secret(HOST), secret);
-    let program = crate::support::run::PROGRAM;
+    let program = crate::support::run::program();
     let slow = format!("(sleep 0.3; printf {HOST}) | (exec {program} get)");
     let third = helper.shell(&slow).spawn();
     signals(&third, 10);

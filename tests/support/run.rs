@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,16 @@ use sha2::{Digest, Sha256};
 
 use super::fake::Fake;
 
-/// The program under test.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-credential-ecr-login");
+/// The program under test: the one that was built with the tests, or the one that
+/// `ECR_LOGIN_PROGRAM` names (another target's, or a script that runs it in an emulator).
+pub fn program() -> &'static str {
+    static PROGRAM: OnceLock<String> = OnceLock::new();
+    PROGRAM.get_or_init(|| match std::env::var("ECR_LOGIN_PROGRAM") {
+        Ok(program) => program,
+        Err(_) => env!("CARGO_BIN_EXE_docker-credential-ecr-login").to_owned(),
+    })
+}
+
 /// What clients take for "no credentials here".
 pub const NOT_FOUND: &str = "credentials not found in native keychain\n";
 /// The key ID that [`Helper::keys`] sets.
@@ -44,7 +52,7 @@ impl Helper {
         let home = tempfile::tempdir().expect("a temporary directory can be made");
         let helper = Self {
             env: BTreeMap::new(),
-            program: PROGRAM.into(),
+            program: program().into(),
             home,
         };
         let home = helper.home().to_owned();
