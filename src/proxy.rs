@@ -285,11 +285,16 @@ fn parse(setting: &Setting) -> Result<Proxy, Error> {
         _ => return Err(Error::Malformed { variable }),
     };
     let malformed = Error::Malformed { variable };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let (user, place) = match authority.rsplit_once('@') {
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, after) = rest.split_at(end);
+    let (user, place) = match authority.split_once('@') {
         Some((user, place)) => (Some(user), place),
         None => (None, authority),
     };
+    // An unescaped `/`, `?`, `#` or `@` in a password: a part of it would be taken for the host.
+    if place.contains('@') || after.contains('@') {
+        return Err(malformed);
+    }
     let (host, port) = match split_port(place) {
         Some((host, "")) => (host, None),
         Some((host, port)) => match port.parse() {
@@ -463,6 +468,11 @@ mod tests {
             ("http://u:hunter2@p:port", "HTTPS_PROXY is not a proxy URL"),
             ("http://", "HTTPS_PROXY is not a proxy URL"),
             ("hunter2!://x", "HTTPS_PROXY is not a proxy URL"),
+            ("http://u:hunter2@x@p:1", "HTTPS_PROXY is not a proxy URL"),
+            ("http://u:hunter2/x@p:1", "HTTPS_PROXY is not a proxy URL"),
+            ("http://hunter2:12/x@p:1", "HTTPS_PROXY is not a proxy URL"),
+            ("http://hunter2?x@p:1", "HTTPS_PROXY is not a proxy URL"),
+            ("hunter2#x@p:1", "HTTPS_PROXY is not a proxy URL"),
             ("http://a b", "HTTPS_PROXY is not a proxy URL"),
         ] {
             let found = proxies(&[("HTTPS_PROXY", url)]).proxy_for(true, "h.example", 443);
