@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 
 use self::executor::Executor;
-use self::http::{Client, RequestOutcome};
+use self::http::{Client, RequestOutcome, Resolver};
 use self::trust::TrustStore;
 use crate::env::{Clock, Env};
 use crate::log::Log;
@@ -149,7 +149,12 @@ impl<'a> Aws<'a> {
             Some((known, client)) if known == network => client.clone(),
             _ => {
                 let trust = TrustStore::of(self.env, network.ca_bundle.as_ref());
-                let client = Client::new(Proxies::from_env(self.env), trust, self.log.is_on());
+                let client = Client::new(
+                    Proxies::from_env(self.env),
+                    Resolver::from_env(self.env),
+                    trust,
+                    self.log.is_on(),
+                );
                 self.client = Some((network.clone(), client.clone()));
                 client
             }

@@ -11,7 +11,8 @@
 //! |---|---|
 //! | `failure` | what can go wrong: wording, hint, whether it is retried |
 //! | `origin` | scheme, host and port of a URL, and the request line for it |
-//! | `dial` | name look-up and Happy Eyeballs |
+//! | `resolve` | name look-up: the system's resolver, and a second one |
+//! | `dial` | Happy Eyeballs |
 //! | `tunnel` | CONNECT through a proxy |
 //! | `tls` | handshakes and what their errors mean |
 //! | `client` | the connector that the SDK calls |
@@ -20,6 +21,7 @@ mod client;
 mod dial;
 mod failure;
 mod origin;
+mod resolve;
 mod tls;
 mod tunnel;
 
@@ -29,6 +31,7 @@ pub(super) use self::client::{Client, ClientOptions, sign_in_body};
 pub use self::failure::Failure;
 pub(super) use self::failure::RequestOutcome;
 pub(super) use self::origin::is_url;
+pub(super) use self::resolve::Resolver;
 
 /// No response of an AWS service is larger.
 const MAX_BODY: usize = 1 << 20;

@@ -23,9 +23,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio_rustls::TlsConnector;
 
-use super::dial::{addresses, dial};
+use super::dial::dial;
 use super::failure::{Failure, RequestOutcome, io_words};
 use super::origin::Origin;
+use super::resolve::{Lookup, Resolver};
 use super::tls::handshake;
 use super::tunnel::{proxy_failure, refused_by, shown, tunnel};
 use super::{MAX_BODY, Stream, tls};
@@ -42,6 +43,8 @@ type BodyCheck = fn(&[u8]) -> Result<(), &'static str>;
 pub(in crate::ecr) struct ClientOptions {
     /// Never through a proxy, whatever the host.
     pub(in crate::ecr) direct: bool,
+    /// The addresses to connect to without a look-up: they have been checked.
+    pub(in crate::ecr) addresses: Option<Vec<IpAddr>>,
     /// Where requests go, whatever endpoint the SDK has chosen.
     pub(in crate::ecr) base: Option<String>,
     /// For the bodies of successes.
@@ -64,6 +67,7 @@ pub(in crate::ecr) struct Client {
 
 struct Shared {
     proxies: Proxies,
+    resolver: Resolver,
     trust: TrustStore,
     verbose: bool,
     tls: OnceLock<Result<TlsConnector, Failure>>,
@@ -82,10 +86,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Client {
-    pub(in crate::ecr) fn new(proxies: Proxies, trust: TrustStore, verbose: bool) -> Self {
+    pub(in crate::ecr) fn new(
+        proxies: Proxies,
+        resolver: Resolver,
+        trust: TrustStore,
+        verbose: bool,
+    ) -> Self {
         Self {
             shared: Arc::new(Shared {
                 proxies,
+                resolver,
                 trust,
                 verbose,
                 tls: OnceLock::new(),
@@ -102,6 +112,18 @@ impl Client {
             shared: Arc::clone(&self.shared),
             options: Arc::new(options),
         }
+    }
+
+    /// All addresses of a host, for a caller that checks them before it connects.
+    #[expect(dead_code)]
+    pub(in crate::ecr) async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+        self.shared.doing(format!("looking up the name {host}"));
+        let mut lookup = self.shared.resolver.look_up(host);
+        let mut addresses = lookup.first().await?;
+        while let Some(more) = lookup.more().await {
+            addresses.extend(more);
+        }
+        Ok(addresses)
     }
 
     /// Forgets how earlier requests ended.
@@ -259,16 +281,21 @@ impl Shared {
         endpoint.prepare(&mut request, proxy.as_ref())?;
         let request =
             request.map(|body| Full::new(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
+        // A connection to the same name may lead to another address.
+        let shares = options.addresses.is_none();
         let idle = lock(&self.idle).remove(&endpoint);
-        let mut sender = match idle.filter(|sender| !sender.is_closed()) {
+        let mut sender = match idle.filter(|sender| shares && !sender.is_closed()) {
             Some(sender) => sender,
-            None => within(connect, self, self.open(&endpoint, proxy.as_ref())).await?,
+            None => {
+                let known = options.addresses.as_deref();
+                self.open(&endpoint, proxy.as_ref(), known, connect).await?
+            }
         };
         self.doing(format!("waiting for the response from {}", endpoint.host));
         let exchange = send(&mut sender, request, &endpoint, proxy.as_ref());
         let (head, bytes) = within(read, self, exchange).await?;
         // After a server error another of its machines may do better.
-        if !head.status.is_server_error() {
+        if shares && !head.status.is_server_error() {
             lock(&self.idle).insert(endpoint.clone(), sender);
         }
         let status = head.status.as_u16();
@@ -334,29 +361,44 @@ impl Shared {
         Ok(proxy)
     }
 
-    async fn open(&self, endpoint: &Origin, proxy: Option<&Proxy>) -> Result<Sender, Failure> {
+    /// A connection. The look-up of the name, which knows its own timeouts, is not part of the
+    /// time for connecting.
+    async fn open(
+        &self,
+        endpoint: &Origin,
+        proxy: Option<&Proxy>,
+        known: Option<&[IpAddr]>,
+        limit: Option<Duration>,
+    ) -> Result<Sender, Failure> {
         // CA certificates that cannot be loaded are reported before a connection is made.
         let tls = if endpoint.https || proxy.is_some_and(|proxy| proxy.tls) {
             Some(self.connector()?)
         } else {
             None
         };
-        let mut stream = self.connect(endpoint, proxy).await?;
-        if let Some(proxy) = proxy {
-            let at = shown(proxy);
-            if let (true, Some(tls)) = (proxy.tls, &tls) {
-                self.doing(format!("in the TLS handshake with the proxy {at}"));
-                stream = Box::new(handshake(tls, &proxy.host, stream).await?);
+        let host = proxy.map_or(endpoint.host.as_str(), |proxy| proxy.host.as_str());
+        let by_proxy = |failure| match proxy {
+            None => failure,
+            Some(proxy) => {
+                let what = format!("cannot be reached: {failure}");
+                proxy_failure(proxy, what, false)
             }
-            if endpoint.https {
-                self.doing(format!("waiting for the proxy {at}"));
-                tunnel(&mut stream, endpoint, proxy).await?;
+        };
+        let (first, lookup) = match (host.parse(), known) {
+            (Ok(address), _) => (vec![address], None),
+            (Err(_), Some(known)) => (known.to_vec(), None),
+            (Err(_), None) => {
+                self.doing(format!("looking up the name {host}"));
+                let mut lookup = self.resolver.look_up(host);
+                (lookup.first().await.map_err(by_proxy)?, Some(lookup))
             }
-        }
-        if let (true, Some(tls)) = (endpoint.https, &tls) {
-            self.doing(format!("in the TLS handshake with {}", endpoint.host));
-            stream = Box::new(handshake(tls, &endpoint.host, stream).await?);
-        }
+        };
+        let connected = async {
+            let stream = self.connect(endpoint, proxy, first, lookup);
+            let stream = stream.await.map_err(by_proxy)?;
+            self.secure(endpoint, proxy, tls.as_ref(), stream).await
+        };
+        let stream = within(limit, self, connected).await?;
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await
@@ -368,41 +410,54 @@ impl Shared {
         Ok(sender)
     }
 
+    /// TCP, to the endpoint or the proxy.
     async fn connect(
         &self,
         endpoint: &Origin,
         proxy: Option<&Proxy>,
+        first: Vec<IpAddr>,
+        lookup: Option<Lookup>,
     ) -> Result<Box<dyn Stream>, Failure> {
-        let (host, port, at) = match proxy {
-            Some(proxy) => (
-                proxy.host.as_str(),
-                proxy.port,
-                format!("the proxy {}", shown(proxy)),
-            ),
-            None => (endpoint.host.as_str(), endpoint.port, endpoint.to_string()),
+        let (host, port) = match proxy {
+            Some(proxy) => {
+                self.doing(format!("connecting to the proxy {}", shown(proxy)));
+                (&proxy.host, proxy.port)
+            }
+            None => {
+                self.doing(format!("connecting to {endpoint}"));
+                (&endpoint.host, endpoint.port)
+            }
         };
-        if host.parse::<IpAddr>().is_err() {
-            self.doing(format!("looking up the name {host}"));
+        let stream = dial(host, port, first, lookup).await?;
+        // Without it a small request may wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        Ok(Box::new(stream))
+    }
+
+    /// TLS to the proxy, the tunnel, TLS to the endpoint: whatever of them is needed.
+    async fn secure(
+        &self,
+        endpoint: &Origin,
+        proxy: Option<&Proxy>,
+        tls: Option<&TlsConnector>,
+        mut stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        if let Some(proxy) = proxy {
+            let at = shown(proxy);
+            if let (true, Some(tls)) = (proxy.tls, tls) {
+                self.doing(format!("in the TLS handshake with the proxy {at}"));
+                stream = Box::new(handshake(tls, &proxy.host, stream).await?);
+            }
+            if endpoint.https {
+                self.doing(format!("waiting for the proxy {at}"));
+                tunnel(&mut stream, endpoint, proxy).await?;
+            }
         }
-        let dialled = match addresses(host, port).await {
-            Ok(found) => {
-                self.doing(format!("connecting to {at}"));
-                dial(host, found).await
-            }
-            Err(failure) => Err(failure),
-        };
-        match (dialled, proxy) {
-            (Ok(stream), _) => {
-                // Without it a small request may wait for an acknowledgement.
-                let _ = stream.set_nodelay(true);
-                Ok(Box::new(stream))
-            }
-            (Err(failure), None) => Err(failure),
-            (Err(failure), Some(proxy)) => {
-                let what = format!("cannot be reached: {failure}");
-                Err(proxy_failure(proxy, what, false))
-            }
+        if let (true, Some(tls)) = (endpoint.https, tls) {
+            self.doing(format!("in the TLS handshake with {}", endpoint.host));
+            stream = Box::new(handshake(tls, &endpoint.host, stream).await?);
         }
+        Ok(stream)
     }
 }
 
