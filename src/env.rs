@@ -4,9 +4,11 @@
 //! runs any of them with the variables that it likes. Values that are not UTF-8 count as not set, which is
 //! how the AWS SDK treats them; paths keep whatever bytes they have.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
@@ -20,7 +22,11 @@ pub fn now() -> DateTime<Utc> {
 
 /// The surroundings of one run.
 #[derive(Debug, Clone)]
-pub struct Env(Vars);
+pub struct Env {
+    vars: Vars,
+    /// Whether home directories that no variable names are looked up.
+    has_password_file: bool,
+}
 
 #[derive(Clone)]
 enum Vars {
@@ -41,25 +47,49 @@ impl std::fmt::Debug for Vars {
 impl Env {
     /// The environment of this process, read when it is asked for.
     pub fn process() -> Self {
-        Self(Vars::Process)
+        Self {
+            vars: Vars::Process,
+            has_password_file: true,
+        }
     }
 
     /// An environment that holds these variables and nothing else.
     pub fn of<K: Into<String>, V: Into<OsString>>(vars: impl IntoIterator<Item = (K, V)>) -> Self {
         let vars = vars.into_iter().map(|(k, v)| (k.into(), v.into()));
-        Self(Vars::Fixed(vars.collect()))
+        Self {
+            vars: Vars::Fixed(vars.collect()),
+            has_password_file: false,
+        }
     }
 
-    /// A copy that holds these variables and no others, and is not the process's any more.
+    /// A copy that holds these variables and those that they refer to as `$NAME`, and no others.
+    /// It is not the process's any more, but for the password file.
     pub fn only(&self, names: &[&str]) -> Self {
-        let vars = names
-            .iter()
-            .filter_map(|&name| Some((name.to_owned(), self.os(name)?)));
-        Self(Vars::Fixed(vars.collect()))
+        let mut vars = BTreeMap::new();
+        let mut referred = Vec::new();
+        for &name in names {
+            let Some(value) = self.os(name) else { continue };
+            let text = value.to_str().filter(|text| text.contains('$'));
+            referred.extend(
+                text.into_iter()
+                    .flat_map(references)
+                    .map(|r| r.1.to_owned()),
+            );
+            vars.insert(name.to_owned(), value);
+        }
+        for name in referred {
+            if let Some(value) = self.os(&name) {
+                vars.insert(name, value);
+            }
+        }
+        Self {
+            vars: Vars::Fixed(vars),
+            has_password_file: self.has_password_file,
+        }
     }
 
     fn os(&self, name: &str) -> Option<OsString> {
-        match &self.0 {
+        match &self.vars {
             Vars::Process => std::env::var_os(name),
             Vars::Fixed(vars) => vars.get(name).cloned(),
         }
@@ -90,38 +120,103 @@ impl Env {
         )
     }
 
-    /// The variable as a path, with a leading `~` standing for the home directory; empty counts
-    /// as not set.
+    /// The variable as a path, expanded as [`Env::aws_path`] does; empty counts as not set.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
-        let value = self.os(name).filter(|v| !v.is_empty())?;
-        Some(self.expand_home(Path::new(&value)))
+        self.aws_path(name)
+            .filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// `path` with a leading `~` component replaced by the home directory, where there is one.
+    /// The variable as a path, even when empty. As in the AWS CLI, `$NAME` and `${NAME}` stand for
+    /// variables, a leading `~` for the home directory, and `~user` for that of another user.
+    pub fn aws_path(&self, name: &str) -> Option<PathBuf> {
+        let value = self.os(name)?;
+        Some(match value.to_str() {
+            Some(value) => self.expand_home(Path::new(&*self.expand_variables(value))),
+            None => PathBuf::from(value),
+        })
+    }
+
+    /// `path` with a leading `~` or `~user` replaced by the home directory, where there is one.
     pub fn expand_home(&self, path: &Path) -> PathBuf {
-        match (path.strip_prefix("~"), self.home()) {
-            (Ok(rest), Some(home)) => home.join(rest),
-            _ => path.to_owned(),
+        let mut parts = path.components();
+        let first = match parts.next() {
+            Some(Component::Normal(first)) => first.to_str().and_then(|f| f.strip_prefix('~')),
+            _ => None,
+        };
+        let home = match first {
+            None => None,
+            Some("") => self.home(),
+            Some(user) => self.home_of(user),
+        };
+        match home {
+            Some(home) => home.join(parts.as_path()),
+            None => path.to_owned(),
         }
     }
 
-    /// The home directory as the AWS SDK finds it: `HOME` (`USERPROFILE` too on Windows), never
-    /// the password file.
-    pub fn home(&self) -> Option<PathBuf> {
-        let named = |name| self.os(name).filter(|home| !home.is_empty());
-        let home = named("HOME").or_else(|| {
-            if cfg!(windows) {
-                named("USERPROFILE")
-            } else {
-                None
+    /// Python's `os.path.expandvars`: what is not set stays as it is.
+    fn expand_variables<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut expanded = String::new();
+        let mut at = 0;
+        for (range, name) in references(text) {
+            if let Some(value) = self.raw(name) {
+                expanded.push_str(&text[at..range.start]);
+                expanded.push_str(&value);
+                at = range.end;
             }
-        });
-        home.map(PathBuf::from)
+        }
+        if at == 0 {
+            return Cow::Borrowed(text);
+        }
+        expanded.push_str(&text[at..]);
+        Cow::Owned(expanded)
+    }
+
+    /// The home directory as the AWS CLI finds it, which is Python's `os.path.expanduser`: `HOME`,
+    /// even an empty one, else the password file; on Windows `USERPROFILE`, else `HOMEPATH`.
+    pub fn home(&self) -> Option<PathBuf> {
+        let named = if cfg!(windows) {
+            self.os("USERPROFILE").map(PathBuf::from).or_else(|| {
+                let mut home = self.os("HOMEDRIVE").unwrap_or_default();
+                home.push(self.os("HOMEPATH")?);
+                Some(home.into())
+            })
+        } else {
+            self.os("HOME").map(|home| match home.is_empty() {
+                true => PathBuf::from("/"),
+                false => PathBuf::from(home),
+            })
+        };
+        match self.has_password_file {
+            true => named.or_else(dirs::home_dir),
+            false => named,
+        }
+    }
+
+    /// The home directory of another user.
+    #[cfg(unix)]
+    fn home_of(&self, user: &str) -> Option<PathBuf> {
+        match self.has_password_file {
+            true => Some(nix::unistd::User::from_name(user).ok()??.dir),
+            false => None,
+        }
+    }
+
+    /// The home directory of another user: as in Python, beside one's own, which bears one's name.
+    #[cfg(not(unix))]
+    fn home_of(&self, user: &str) -> Option<PathBuf> {
+        let home = self.home()?;
+        let own = self.raw("USERNAME")?;
+        match (user == own, home.file_name()?.to_str() == Some(&own)) {
+            (true, _) => Some(home),
+            (false, true) => Some(home.with_file_name(user)),
+            (false, false) => None,
+        }
     }
 
     /// The user's cache directory as the `dirs` crate finds it.
     pub fn cache_dir(&self) -> Option<PathBuf> {
-        match &self.0 {
+        match &self.vars {
             Vars::Process => dirs::cache_dir(),
             Vars::Fixed(_) => Some(self.home()?.join(".cache")),
         }
@@ -130,12 +225,38 @@ impl Env {
     /// The directory of docker's own configuration: `DOCKER_CONFIG`, else `~/.docker`.
     pub fn docker_config_dir(&self) -> Option<PathBuf> {
         let named = self.os("DOCKER_CONFIG").filter(|v| !v.is_empty());
-        match (named, &self.0) {
+        match (named, &self.vars) {
             (Some(dir), _) => Some(PathBuf::from(dir)),
             (None, Vars::Process) => Some(dirs::home_dir()?.join(".docker")),
             (None, Vars::Fixed(_)) => Some(self.home()?.join(".docker")),
         }
     }
+}
+
+/// `$NAME` and `${NAME}` in a text: where, and the name.
+fn references(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let start = at + text[at..].find('$')?;
+            let inside = &text[start + 1..];
+            let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let (name, len) = match inside.strip_prefix('{') {
+                Some(braced) => match braced.find('}') {
+                    Some(end) => (&braced[..end], end + 3),
+                    None => ("", 1),
+                },
+                None => {
+                    let end = inside.find(|c| !word(c)).unwrap_or(inside.len());
+                    (&inside[..end], end + 1)
+                }
+            };
+            at = start + len;
+            if !name.is_empty() {
+                return Some((start..at, name));
+            }
+        }
+    })
 }
 
 #[cfg(test)]
@@ -154,6 +275,7 @@ mod tests {
         assert_eq!(env.path("C"), None);
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_leading_tilde_is_the_home_directory() {
         let env = Env::of([("HOME", "/h"), ("A", "~/x"), ("B", "~x"), ("C", "~")]);
@@ -161,6 +283,36 @@ mod tests {
         assert_eq!(env.path("B"), Some("~x".into()));
         assert_eq!(env.path("C"), Some("/h".into()));
         assert_eq!(Env::of([("A", "~/x")]).path("A"), Some("~/x".into()));
+        let empty = Env::of([("HOME", ""), ("A", "~/x")]);
+        assert_eq!(empty.path("A"), Some("/x".into()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn variables_in_paths_are_expanded() {
+        let expanded = [
+            ("$X/a", "/x/a"),
+            ("${X}a$Y", "/xa$Y"),
+            ("$Xa/${Y}/$/${X", "$Xa/${Y}/$/${X"),
+            ("${}$$X", "${}$/x"),
+            ("$T/b", "/h/b"),
+        ];
+        for (path, expected) in expanded {
+            let env = Env::of([("HOME", "/h"), ("X", "/x"), ("T", "~"), ("P", path)]);
+            assert_eq!(env.path("P"), Some(expected.into()), "{path}");
+            let env = env.only(&["HOME", "P"]);
+            assert_eq!(env.path("P"), Some(expected.into()), "{path}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn other_users_are_in_the_password_file() {
+        let env = Env::process();
+        let path = env.expand_home(Path::new("~root/x"));
+        assert!(path.is_absolute(), "{}", path.display());
+        let nobody = Path::new("~no such user/x");
+        assert_eq!(env.expand_home(nobody), nobody);
     }
 
     #[test]

@@ -117,13 +117,19 @@ impl<'a> Settings<'a> {
             return Ok(None);
         };
         let service = || {
-            let (config, section) = (self.config?, set(profile, "services")?);
-            let mut urls = names
-                .iter()
-                .filter_map(|name| config.service(section, name, "endpoint_url"));
-            Some((section, urls.find(|url| !url.is_empty())?))
+            let (Some(config), Some(section)) = (self.config, set(profile, "services")) else {
+                return Ok(None);
+            };
+            for name in names {
+                let url = config.service(section, name, "endpoint_url");
+                let url = url.map_err(|e| problem::file(&e))?;
+                if let Some(url) = url.filter(|url| !url.is_empty()) {
+                    return Ok(Some((section, url)));
+                }
+            }
+            Ok::<_, Problem>(None)
         };
-        if let Some((section, url)) = service() {
+        if let Some((section, url)) = service()? {
             return checked(url, || format!("endpoint_url in [services {section}]"));
         }
         match set(profile, "endpoint_url") {
@@ -205,7 +211,7 @@ impl<'a> Settings<'a> {
         let mut seen = vec![profile.name().to_owned()];
         let mut next = set(profile, "source_profile")?.to_owned();
         while !seen.contains(&next) {
-            let profile = self.config?.profile(&next)?;
+            let profile = self.config?.profile(&next).ok()??;
             if let Some(region) = set(&profile, "region") {
                 return Some(region.to_owned());
             }

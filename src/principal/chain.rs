@@ -76,7 +76,8 @@ pub(super) fn resolve(
             }
             (Some(_), None) => required(profile, "source_profile")?,
         };
-        let after = config.profile(&after).ok_or_else(|| {
+        let found = config.profile(&after).map_err(|e| problem::file(&e))?;
+        let after = found.ok_or_else(|| {
             let named_by = format!("source_profile of profile {:?}", profile.name());
             problem::unknown_profile(&after, &named_by)
         })?;
@@ -332,6 +333,7 @@ fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Resul
             let name = required(profile, "sso_session")?;
             let session = config
                 .sso_session(&name)
+                .map_err(|e| problem::file(&e))?
                 .ok_or_else(|| problem::unknown_sso_session(profile.name(), &name))?;
             let from_session = |key: &'static str| match (profile.get(key), set(&session, key)) {
                 (_, None) => Err(incomplete(profile, key)),

@@ -20,14 +20,16 @@ pub fn plan(
 ) -> Result<Plan, Problem> {
     let selected = Selected::of(surroundings, selection);
     let config = surroundings.config();
-    let section = config
-        .as_ref()
-        .ok()
-        .and_then(|config| config.profile(&selected.name));
+    let section = match &config {
+        Ok(config) => config
+            .profile(&selected.name)
+            .map_err(|e| problem::file(&e)),
+        Err(_) => Ok(None),
+    };
     let settings = Settings::new(
         &surroundings.env,
         config.as_ref().ok().copied(),
-        section.as_ref(),
+        section.as_ref().ok().and_then(Option::as_ref),
         registry,
     )?;
 
@@ -37,11 +39,15 @@ pub fn plan(
         None => match environment(surroundings, selection) {
             Some(source) => Some(source.into()),
             None => {
+                let section = section.as_ref().map_err(Problem::clone)?;
                 let found = selected.resolve(surroundings, &settings, section.as_ref())?;
                 profile = found.is_some().then(|| selected.name.clone());
                 match found {
                     Some(found) => Some(found),
-                    None => selected.after_profile(surroundings, &settings)?,
+                    None => {
+                        surroundings.check_files()?;
+                        selected.after_profile(surroundings, &settings)?
+                    }
                 }
             }
         },

@@ -61,7 +61,10 @@ const VARIABLES: &[&str] = &[
     "AWS_USE_FIPS_ENDPOINT",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "HOME",
+    "HOMEDRIVE",
+    "HOMEPATH",
     "SECRET_ACCESS_KEY",
+    "USERNAME",
     "USERPROFILE",
 ];
 
@@ -96,8 +99,14 @@ impl Surroundings {
         let env = env.only(VARIABLES);
         let paths = Paths::find(&env);
         let config = Config::load(&paths);
-        if let Err(error) = &config {
-            log.debug(format_args!("AWS config files count as empty: {error}"));
+        match &config {
+            Err(error) => log.debug(format_args!("AWS config files count as empty: {error}")),
+            Ok(config) if log.is_on() => {
+                for fault in config.faults() {
+                    log.debug(format_args!("AWS config files: {fault}"));
+                }
+            }
+            Ok(_) => {}
         }
         Self {
             env,
@@ -110,6 +119,15 @@ impl Surroundings {
     /// The config files, unless they are faulty.
     pub(super) fn config(&self) -> Result<&Config, Problem> {
         self.config.as_ref().map_err(problem::file)
+    }
+
+    /// Fails if the config files have any fault: it may hide the credentials in them, so that no
+    /// source behind them may be used.
+    pub(super) fn check_files(&self) -> Result<(), Problem> {
+        match self.config()?.faults().first() {
+            Some(fault) => Err(problem::file(fault)),
+            None => Ok(()),
+        }
     }
 
     /// A file that a plan depends on: at most 1 MiB, and never waited for long.
@@ -150,7 +168,10 @@ impl Surroundings {
         let selected = self
             .named_profile()
             .map_or_else(|| "default".to_owned(), |(name, _)| name);
-        let exists = matches!(&self.config, Ok(config) if config.profile(&selected).is_some());
+        let exists = matches!(
+            self.config.as_ref().map(|config| config.profile(&selected)),
+            Ok(Ok(Some(_)))
+        );
         let what = match exists {
             true => "no credentials in it",
             false => "no such profile",
@@ -185,7 +206,7 @@ mod tests {
             include_str!("aws_settings.rs"),
             include_str!("chain.rs"),
             include_str!("choose.rs"),
-            include_str!("../profile.rs"),
+            include_str!("../profile/paths.rs"),
         ];
         let names = sources.iter().flat_map(|text| text.split('"'));
         let names: Vec<_> = names

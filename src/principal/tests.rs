@@ -195,7 +195,7 @@ fn what_is_wrong_is_said_with_profile_and_key() {
         ("[default]\nsso_start_url = u\nsso_region = r\nsso_account_id = 1\nsso_role_name = r", &[], "logged out", "aws sso login"),
         ("[profile dev]\nlogin_session = a", &[dev], "logged out of \"aws login\"", "aws login --profile dev"),
         ("[default]\ncredential_process =", &[], "credential_process is missing", "credential_process"),
-        ("[default]\nx", &[], ".aws/config, line 2: there is no '='", "correct this line"),
+        ("[default]\nx", &[], ".aws/config, line 2: no '=' between", "correct this line"),
         (&format!("[default]\nendpoint_url = ftp://x\n{STATIC}"), &[], "endpoint_url of profile \"default\" is not a URL", "unset"),
         ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "x")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),
         ("", &[KEYS[0], KEYS[1], ("AWS_ENDPOINT_URL_ECR", "http://")], "AWS_ENDPOINT_URL_ECR is not a URL", "unset"),

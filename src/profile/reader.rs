@@ -1,0 +1,329 @@
+//! Lines, sections and properties of an AWS config file, as Python's `configparser` reads them,
+//! which is what the AWS CLI uses: the reference is `RawConfigParser._read` of CPython.
+//!
+//! An indented line continues a value only if it is indented deeper than its key; a comment is a
+//! whole line; `=` and `:` separate; white space is what `str.isspace` says. Unlike there, a fault
+//! belongs to the section that it is in, and the other sections stay usable.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use super::Fault;
+use crate::secret;
+
+/// White space as Python's `str.isspace` defines it.
+pub(super) fn is_space(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\x1c'..='\x1f')
+}
+
+/// Python's `str.strip`.
+pub(super) fn strip(text: &str) -> &str {
+    // Nearly every text has nothing to strip, or plain spaces only.
+    let text = text.trim_matches(' ');
+    match (text.as_bytes().first(), text.as_bytes().last()) {
+        (Some(b'!'..=b'~'), Some(b'!'..=b'~')) => text,
+        _ => text.trim_matches(is_space),
+    }
+}
+
+/// The text of a file, with every line ended by `\n`, and the lines that were not UTF-8.
+pub(super) fn decode(mut bytes: Vec<u8>) -> (String, Vec<usize>) {
+    if bytes.contains(&b'\r') {
+        let mut plain = Vec::with_capacity(bytes.len());
+        for (index, &byte) in bytes.iter().enumerate() {
+            match byte {
+                b'\r' if bytes.get(index + 1) == Some(&b'\n') => {}
+                b'\r' => plain.push(b'\n'),
+                _ => plain.push(byte),
+            }
+        }
+        secret::wipe(&mut bytes);
+        bytes = plain;
+    }
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return (text, Vec::new()),
+        Err(error) => error,
+    };
+    let mut bytes = error.into_bytes();
+    // Three bytes stand in for each one that is not UTF-8.
+    let mut text = String::with_capacity(bytes.len() * 3);
+    let mut invalid = Vec::new();
+    for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let line = String::from_utf8_lossy(line);
+        let comment = strip(&line).starts_with(['#', ';']);
+        if matches!(line, Cow::Owned(_)) && !comment {
+            invalid.push(index + 1);
+        }
+        text.push_str(&line);
+    }
+    secret::wipe(&mut bytes);
+    (text, invalid)
+}
+
+/// What a line is.
+pub(super) enum Line<'a> {
+    /// White space only: part of a value that goes on after it.
+    Blank,
+    Comment,
+    /// What stands between the brackets.
+    Header(&'a str),
+    /// A line like `[name` without its closing bracket: what follows the opening one.
+    BrokenHeader(&'a str),
+    /// A key with its value, or a line that is nothing at all.
+    Property(&'a str),
+    Continuation(&'a str),
+}
+
+/// Lines with the offsets of their beginnings.
+pub(super) struct Lines<'a, I> {
+    lines: I,
+    offset: usize,
+    /// How far the last line that was not a continuation is indented, in characters.
+    indent: usize,
+    /// Whether there is a property that a line can continue.
+    open: bool,
+    text: std::marker::PhantomData<&'a str>,
+}
+
+/// Splits a text, which begins at a header or at the beginning of a file.
+pub(super) fn lines(text: &str) -> Lines<'_, impl Iterator<Item = &str>> {
+    Lines {
+        // `split` is four times as fast here as `lines`.
+        lines: text.split('\n'),
+        offset: 0,
+        indent: 0,
+        open: false,
+        text: std::marker::PhantomData,
+    }
+}
+
+impl<'a, I: Iterator<Item = &'a str>> Iterator for Lines<'a, I> {
+    type Item = (usize, Line<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.lines.next()?;
+        let offset = self.offset;
+        self.offset += line.len() + 1;
+        let kind = match line.as_bytes().first() {
+            None => Line::Blank,
+            Some(b'#' | b';') => Line::Comment,
+            Some(b'[') => self.header(line, 0),
+            Some(b'!'..=b'~') => self.property(line, 0),
+            Some(_) => self.indented(line),
+        };
+        Some((offset, kind))
+    }
+}
+
+impl<'a, I> Lines<'a, I> {
+    fn property(&mut self, line: &'a str, indent: usize) -> Line<'a> {
+        self.indent = indent;
+        self.open = true;
+        Line::Property(line)
+    }
+
+    /// A line that begins with a bracket.
+    fn header(&mut self, line: &'a str, indent: usize) -> Line<'a> {
+        let inside = match line.rfind(']') {
+            Some(end) if end > 1 => Line::Header(&line[1..end]),
+            _ if line.contains(['=', ':']) => return self.property(line, indent),
+            _ => Line::BrokenHeader(strip(&line[1..])),
+        };
+        self.indent = indent;
+        self.open = false;
+        inside
+    }
+
+    /// A line that does not begin with a visible ASCII character.
+    #[inline(never)]
+    fn indented(&mut self, line: &'a str) -> Line<'a> {
+        let bare = line.trim_start_matches(is_space);
+        let indent = line[..line.len() - bare.len()].chars().count();
+        let bare = bare.trim_end_matches(is_space);
+        match bare.as_bytes().first() {
+            None => Line::Blank,
+            Some(b'#' | b';') => Line::Comment,
+            Some(_) if self.open && indent > self.indent => Line::Continuation(bare),
+            Some(b'[') => self.header(bare, indent),
+            Some(_) => self.property(bare, indent),
+        }
+    }
+}
+
+/// A key with its value.
+pub(super) struct Property<'a> {
+    pub(super) key: Cow<'a, str>,
+    pub(super) value: Cow<'a, str>,
+    /// Counted from 1.
+    pub(super) line: usize,
+}
+
+/// The properties of one section, and what is wrong with them.
+#[derive(Default)]
+pub(super) struct Body<'a> {
+    pub(super) properties: Vec<Property<'a>>,
+    pub(super) faults: Vec<(usize, Fault)>,
+    /// Blank lines since the last line of the value.
+    blank: usize,
+}
+
+impl<'a> Body<'a> {
+    /// Reads the lines below a header, the first of which has this number.
+    pub(super) fn of(text: &'a str, first: usize) -> Self {
+        let mut body = Self::default();
+        for (index, (_, line)) in lines(text).enumerate() {
+            body.push(line, first + index);
+        }
+        body.finish();
+        body
+    }
+
+    fn push(&mut self, line: Line<'a>, number: usize) {
+        match line {
+            Line::Blank => self.blank += 1,
+            Line::Comment | Line::Header(_) => {}
+            Line::BrokenHeader(_) => self.faults.push((number, Fault::NoBracket)),
+            Line::Property(line) => {
+                self.blank = 0;
+                self.property(line, number);
+            }
+            Line::Continuation(line) => {
+                let blank = std::mem::take(&mut self.blank);
+                let Some(property) = self.properties.last_mut() else {
+                    return;
+                };
+                // A value that begins on a line of its own is a block of properties.
+                let block = property.value.is_empty() || property.value.starts_with('\n');
+                if block && !line.contains('=') {
+                    self.faults.push((number, Fault::NoEquals));
+                }
+                let value = property.value.to_mut();
+                value.extend(std::iter::repeat_n('\n', blank + 1));
+                value.push_str(line);
+            }
+        }
+    }
+
+    fn property(&mut self, line: &'a str, number: usize) {
+        let delimiter = line.bytes().position(|b| matches!(b, b'=' | b':'));
+        let Some(delimiter) = delimiter else {
+            self.faults.push((number, Fault::NoDelimiter));
+            return;
+        };
+        let key = strip(&line[..delimiter]);
+        if key.is_empty() {
+            self.faults.push((number, Fault::NoKey));
+            return;
+        }
+        let key = if key.bytes().any(|b| b.is_ascii_uppercase()) {
+            Cow::Owned(key.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(key)
+        };
+        self.properties.push(Property {
+            key,
+            value: Cow::Borrowed(strip(&line[delimiter + 1..])),
+            line: number,
+        });
+    }
+
+    fn finish(&mut self) {
+        let mut keys: Vec<_> = self.properties.iter().map(|p| (&*p.key, p.line)).collect();
+        keys.sort_unstable();
+        let twice = keys.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+        self.faults
+            .extend(twice.map(|pair| (pair[1].1, Fault::DuplicateKey)));
+        self.faults.sort_unstable_by_key(|&(line, _)| line);
+    }
+}
+
+/// Every fault of a file, by line. Too slow for the path of a cached answer.
+pub(super) fn faults(text: &str) -> Vec<(usize, Fault)> {
+    let mut faults = Vec::new();
+    let mut headers = BTreeSet::new();
+    let mut body: Option<Body<'_>> = None;
+    let close = |body: Option<Body<'_>>, faults: &mut Vec<_>| {
+        if let Some(mut body) = body {
+            body.finish();
+            faults.append(&mut body.faults);
+        }
+    };
+    for (index, (_, line)) in lines(text).enumerate() {
+        let number = index + 1;
+        match line {
+            Line::Header(raw) => {
+                close(body.replace(Body::default()), &mut faults);
+                if raw != super::DEFAULTS && !headers.insert(raw) {
+                    faults.push((number, Fault::DuplicateSection));
+                }
+                if strip(raw) != raw {
+                    faults.push((number, Fault::Padded));
+                }
+            }
+            Line::BrokenHeader(_) => {
+                close(body.replace(Body::default()), &mut faults);
+                faults.push((number, Fault::NoBracket));
+            }
+            line => match &mut body {
+                Some(body) => body.push(line, number),
+                None if matches!(line, Line::Blank | Line::Comment) => {}
+                None => faults.push((number, Fault::NoSection)),
+            },
+        }
+    }
+    close(body, &mut faults);
+    faults
+}
+
+/// The words of a header, split as Python's `shlex.split` does; none if a quote is not closed.
+pub(super) fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ' ' | '\t' | '\r' | '\n' => words.extend(word.take()),
+            '\'' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '\'' => break,
+                        c => word.push(c),
+                    }
+                }
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                loop {
+                    match chars.next()? {
+                        '"' => break,
+                        '\\' => match chars.next()? {
+                            c @ ('"' | '\\') => word.push(c),
+                            c => word.extend(['\\', c]),
+                        },
+                        c => word.push(c),
+                    }
+                }
+            }
+            '\\' => word.get_or_insert_default().push(chars.next()?),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    Some(words)
+}
+
+/// A value without a comment behind it: `#` or `;` after white space.
+pub(super) fn before_comment(value: &str) -> &str {
+    let mut space = false;
+    for (index, c) in value.char_indices() {
+        if space && matches!(c, '#' | ';') {
+            return value[..index].trim_end_matches(is_space);
+        }
+        space = is_space(c);
+    }
+    value
+}
