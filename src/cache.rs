@@ -1,16 +1,20 @@
 //! The tokens on disk: one file for each registry and principal.
 //!
 //! Nothing is shared between entries, so no update can lose another's, and a lookup costs the same
-//! with one registry and with ten thousand: three directories are looked at and one file is read.
-//! The layout is `<base>/v1/<host>/<name>.json`, beside it `<name>.lock` and `<name>.failure`, and
-//! `login.json` for a docker login that is kept.
+//! with one registry and with ten thousand.
+//! The layout is `<base>/v1/<host>/<key>.json`, next to it `<key>.lock` and `<key>.failure`,
+//! `login.json` for a stored docker login, and `<digest>.issued` for each password that was issued.
 //!
-//! The cache is an aid: whatever goes wrong with it is a miss and a line in the debug log, or an
-//! error that the caller may log and forget.
+//! The cache is an aid: any fault in it is a miss and a line in the debug log, or an error that
+//! the caller may log and ignore.
 
 mod disk;
 mod entry;
+mod failures;
 pub mod lock;
+mod logins;
+mod place;
+mod sessions;
 mod sweep;
 
 use std::cell::Cell;
@@ -22,42 +26,44 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+pub use failures::NegativeEntry;
+
 use crate::log::Log;
 use crate::principal::CacheKey;
-use crate::secret::Secret;
-use crate::token::{Login, Token};
-use disk::{Links, Owner};
+use crate::settings::CacheDir;
+use crate::token::Token;
 use entry::{CacheFile, Entry, LOGIN};
+use place::{Base, Owner, PathCheck};
 
 /// The directory of this layout below the base. A later layout has one of its own.
 const ROOT: &str = "v1";
 
-/// How often the directory of a registry may be swept away under a writer.
+/// How often a sweep may remove the directory of a registry under a writer.
 const DIR_TRIES: u32 = 32;
 
 /// The sweep takes what has not been touched for a day, so no entry is of use for longer.
 const LONGEST_LIFE: TimeDelta = TimeDelta::hours(24);
 
-/// Why something could not be done.
+/// Why the cache could not do something.
 #[derive(Debug)]
 pub enum Error {
-    /// The system refused.
+    /// A system call failed.
     Io {
-        /// What was tried: `write`, `open`.
+        /// `write`, `open`.
         doing: &'static str,
-        /// With which file.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// Another user could have had a hand in it.
+    /// Another user could have tampered with it.
     Untrusted {
         /// The file or directory.
         path: PathBuf,
         /// What is wrong with it, to be put after its path.
         why: &'static str,
     },
-    /// Nothing that could name a directory.
+    /// The host cannot be the name of a directory.
     NoHost,
 }
 
@@ -97,17 +103,13 @@ impl std::error::Error for Error {
     }
 }
 
-/// Why no token could be had, for those who waited for it. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NegativeEntry {
-    /// When, to the microsecond.
-    pub at: DateTime<Utc>,
-    /// Whether all who ask now would meet it.
-    pub shared: bool,
-    /// The cause, as a person reads it.
-    pub cause: String,
-    /// What to do about it.
-    pub hint: String,
+/// How a token was obtained.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provenance<'a> {
+    /// Whether the source had to say who the principal is.
+    pub ambient: bool,
+    /// The digest of the SSO or console session, where there is one.
+    pub session_digest: Option<&'a str>,
 }
 
 /// An unexpired entry, for `list`.
@@ -115,9 +117,11 @@ pub struct NegativeEntry {
 pub struct Held {
     /// The registry.
     pub host: String,
-    /// The principal's [`CacheKey`] as text; none for a kept docker login.
-    pub name: Option<String>,
-    /// Whether the principal was named by its source.
+    /// The principal's [`CacheKey`] as text; none for a stored docker login.
+    pub key: Option<String>,
+    /// The digest of the session that it was obtained with.
+    pub session_digest: Option<String>,
+    /// Whether the source had to say who the principal is.
     pub ambient: bool,
     /// The user name to log in with.
     pub username: String,
@@ -126,49 +130,83 @@ pub struct Held {
 /// The cache directory.
 pub struct Cache<'a> {
     base: PathBuf,
+    check: PathCheck,
     owner: Owner,
     log: Log<'a>,
-    distrust_said: Cell<bool>,
+    locker: lock::Locker,
+    distrust_logged: Cell<bool>,
 }
 
 impl<'a> Cache<'a> {
-    /// The cache in `base`, which need not exist. Nothing is read or made yet.
-    pub fn open(base: PathBuf, log: Log<'a>) -> Self {
+    /// The cache in `dir`, which need not exist. Nothing is read or created yet.
+    pub fn open(dir: CacheDir, log: Log<'a>) -> Self {
         Self {
-            base,
+            base: dir.path,
+            check: match dir.is_default {
+                true => PathCheck::Quick,
+                false => PathCheck::Full,
+            },
             owner: Owner::current(),
             log,
-            distrust_said: Cell::new(false),
+            locker: lock::Locker::default(),
+            distrust_logged: Cell::new(false),
         }
     }
 
-    /// The token of this registry and principal, fresh or not; none if there is no whole one.
-    pub fn get(&self, host: &str, name: &CacheKey) -> Option<Token> {
+    /// The token of this registry and principal, fresh or not, if it was obtained with the same
+    /// session. Its expiry is bounded by the longest life that ECR gives.
+    pub fn get(
+        &self,
+        host: &str,
+        key: &CacheKey,
+        session_digest: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Option<Token> {
         let dir = self.host_dir_to_read(host)?;
-        Some(self.read_entry(&dir, host, name.as_str())?.token)
+        let entry = self.read_entry(&dir, host, key.as_str(), now)?;
+        if entry.session_digest.as_deref() != session_digest {
+            self.log.debug(format_args!(
+                "cache: {}.json was obtained with another login session",
+                key.as_str()
+            ));
+            return None;
+        }
+        Some(entry.token)
     }
 
-    /// Keeps the token, in the place of any other of this registry and principal, forgets a
+    /// Writes the token in place of any other of this registry and principal, removes a recorded
     /// failure, and sweeps.
     pub fn put(
         &self,
         host: &str,
-        name: &CacheKey,
+        key: &CacheKey,
         token: &Token,
-        ambient: bool,
+        provenance: Provenance<'_>,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
-        self.write_entry(host, name.as_str(), token, ambient, now)?;
-        self.clear_failure(host, name);
+        let entry = Entry {
+            ambient: provenance.ambient,
+            session_digest: provenance.session_digest.map(str::to_owned),
+            ..Entry::of(token.clone())
+        };
+        self.write_entry(host, key.as_str(), &entry, now)?;
+        self.clear_failure(host, key);
         self.sweep(now);
         Ok(())
     }
 
-    /// Removes the tokens of every principal, the kept login and the failures of one registry, and
-    /// says how many tokens and logins there were.
+    /// Removes the token of this registry and principal.
+    pub fn remove(&self, host: &str, key: &CacheKey) {
+        if let Some(dir) = self.host_dir_to_read(host) {
+            let _ = fs::remove_file(dir.join(format!("{}.json", key.as_str())));
+        }
+    }
+
+    /// Removes the tokens of every principal, the stored login and the failures of one registry;
+    /// returns the number of tokens and logins.
     pub fn erase(&self, host: &str) -> Result<usize, Error> {
         let dir = self.base.join(ROOT).join(host);
-        // What is not used for want of trust may be used again one day: that is no success.
+        // Untrusted entries still exist, so do not report success.
         match self.may_read(&dir) {
             Ok(true) if is_plain_host(host) => {}
             Err(Error::Untrusted { path, why })
@@ -176,17 +214,21 @@ impl<'a> Cache<'a> {
             {
                 return Err(Error::Untrusted { path, why });
             }
-            // Nothing was kept where nothing can be looked at, or in what is another user's.
+            // Nothing was written where nothing can be read, or to another user's directory.
             _ => return Ok(0),
         }
         let mut erased = 0;
         let mut result = Ok(());
-        for file in files(&dir).map_err(disk::io_error("read", &dir))? {
+        let found = match files(&dir) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            found => found.map_err(disk::io_error("read", &dir))?,
+        };
+        for file in found {
             let kind = CacheFile::of(&file);
-            // Lock files are their holders'.
+            // A lock file belongs to its holder.
             if !matches!(
                 kind,
-                CacheFile::Entry(_) | CacheFile::Failure | CacheFile::Temp
+                CacheFile::Entry(_) | CacheFile::Issued | CacheFile::Failure | CacheFile::Temp
             ) {
                 continue;
             }
@@ -202,49 +244,16 @@ impl<'a> Cache<'a> {
         result.map(|()| erased)
     }
 
-    /// Keeps a docker login of this registry until `expires_at`, and sweeps.
-    pub fn keep_login(
-        &self,
-        host: &str,
-        login: &Login,
-        expires_at: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<(), Error> {
-        let token = Token {
-            login: login.clone(),
-            issued_at: now,
-            expires_at,
-        };
-        self.write_entry(host, LOGIN, &token, false, now)?;
-        self.sweep(now);
-        Ok(())
-    }
-
-    /// The docker login that is kept for this registry, unless it has expired.
-    pub fn kept_login(&self, host: &str, now: DateTime<Utc>) -> Option<Token> {
-        let dir = self.host_dir_to_read(host)?;
-        let token = self.read_entry(&dir, host, LOGIN)?.token;
-        token.is_usable(now).then_some(token)
-    }
-
-    /// Whether the password is one of our own tokens of this registry, of whatever principal.
-    pub fn holds_password(&self, host: &str, password: &Secret) -> bool {
-        let Some(dir) = self.host_dir_to_read(host) else {
-            return false;
-        };
-        self.entries(&dir, host)
-            .any(|(stem, entry)| stem != LOGIN && entry.token.login.password == *password)
-    }
-
     /// All unexpired entries, in no order.
     pub fn held(&self, now: DateTime<Utc>) -> Vec<Held> {
         let mut held = Vec::new();
         for (host, dir) in self.host_dirs() {
-            for (stem, entry) in self.entries(&dir, &host) {
+            for (stem, entry) in self.entries(&dir, &host, now) {
                 if entry.token.is_usable(now) {
                     held.push(Held {
                         host: host.clone(),
-                        name: (stem != LOGIN).then_some(stem),
+                        key: (stem != LOGIN).then_some(stem),
+                        session_digest: entry.session_digest,
                         ambient: entry.ambient,
                         username: entry.token.login.username,
                     });
@@ -254,73 +263,49 @@ impl<'a> Cache<'a> {
         held
     }
 
-    /// Notes why no token could be had. The token itself, if there is one, stays.
-    pub fn record_failure(
-        &self,
-        host: &str,
-        name: &CacheKey,
-        failure: &NegativeEntry,
-    ) -> Result<(), Error> {
-        let file = format!("{}.failure", name.as_str());
-        let bytes = entry::format_failure(host, name.as_str(), failure)
-            .map_err(|error| disk::io_error("write", Path::new(&file))(error.into()))?;
-        self.in_host_dir(host, |dir| self.owner.write(dir, &file, &bytes, None))
-    }
-
-    /// The last failure since the last token.
-    pub fn failure(&self, host: &str, name: &CacheKey) -> Option<NegativeEntry> {
-        let dir = self.host_dir_to_read(host)?;
-        let path = dir.join(format!("{}.failure", name.as_str()));
-        let bytes = self.read_file(&path)?;
-        entry::parse_failure(&bytes, host, name.as_str())
-    }
-
-    /// Forgets a failure.
-    pub fn clear_failure(&self, host: &str, name: &CacheKey) {
-        if let Some(dir) = self.host_dir_to_read(host) {
-            let _ = fs::remove_file(dir.join(format!("{}.failure", name.as_str())));
-        }
-    }
-
     fn write_entry(
         &self,
         host: &str,
         stem: &str,
-        token: &Token,
-        ambient: bool,
+        entry: &Entry,
         now: DateTime<Utc>,
     ) -> Result<(), Error> {
         let file = format!("{stem}.json");
         let failed = |error: io::Error| disk::io_error("write", Path::new(&file))(error);
-        let bytes =
-            entry::format(host, stem, token, ambient).map_err(|error| failed(error.into()))?;
+        let bytes = entry::format(host, stem, entry).map_err(|error| failed(error.into()))?;
         if bytes.len() > disk::LIMIT {
             return Err(failed(ErrorKind::FileTooLarge.into()));
         }
-        let latest = now.checked_add_signed(LONGEST_LIFE).unwrap_or(now);
-        let modified = token.expires_at.min(latest).max(DateTime::UNIX_EPOCH);
-        self.in_host_dir(host, |dir| {
-            let modified = Some(SystemTime::from(modified));
-            self.owner.write(dir, &file, &bytes, modified)
-        })
+        let modified = Some(file_time(entry.token.expires_at, now));
+        self.in_host_dir(host, |dir| self.owner.write(dir, &file, &bytes, modified))
     }
 
-    fn read_entry(&self, dir: &Path, host: &str, stem: &str) -> Option<Entry> {
+    fn read_entry(&self, dir: &Path, host: &str, stem: &str, now: DateTime<Utc>) -> Option<Entry> {
         let path = dir.join(format!("{stem}.json"));
         let bytes = self.read_file(&path)?;
-        entry::parse(&bytes, host, stem)
-            .map_err(|why| {
+        match entry::parse(&bytes, host, stem) {
+            Ok(entry) => Some(Entry {
+                token: entry.token.bounded(now),
+                ..entry
+            }),
+            Err(why) => {
                 self.log
                     .debug(format_args!("cache: {} {why}", path.display()));
-            })
-            .ok()
+                None
+            }
+        }
     }
 
-    fn entries(&self, dir: &Path, host: &str) -> impl Iterator<Item = (String, Entry)> {
+    fn entries(
+        &self,
+        dir: &Path,
+        host: &str,
+        now: DateTime<Utc>,
+    ) -> impl Iterator<Item = (String, Entry)> {
         let stems = files(dir).unwrap_or_default().into_iter();
         stems.filter_map(move |file| match CacheFile::of(&file) {
             CacheFile::Entry(stem) => {
-                let entry = self.read_entry(dir, host, &stem)?;
+                let entry = self.read_entry(dir, host, &stem, now)?;
                 Some((stem, entry))
             }
             _ => None,
@@ -334,13 +319,13 @@ impl<'a> Cache<'a> {
             .ok()?
     }
 
-    /// The directory of this layout, if it is there and to be trusted.
+    /// The directory of this layout, if it may be read.
     fn root_to_read(&self) -> Option<PathBuf> {
         let root = self.base.join(ROOT);
         self.is_there(&root).then_some(root)
     }
 
-    /// The directory of a registry, if it is there and to be trusted.
+    /// The directory of a registry, if it may be read.
     fn host_dir_to_read(&self, host: &str) -> Option<PathBuf> {
         if !is_plain_host(host) {
             return None;
@@ -349,12 +334,17 @@ impl<'a> Cache<'a> {
         self.is_there(&dir).then_some(dir)
     }
 
-    /// Whether a directory of ours and those above it are there, and to be trusted.
+    /// Whether a directory of ours may be read: it and those above it are there and trusted.
     fn may_read(&self, dir: &Path) -> Result<bool, Error> {
         let root = self.base.join(ROOT);
-        Ok(self.owner.directory(&self.base, Links::OfOurs)?
-            && self.owner.directory(&root, Links::Refused)?
-            && (dir == root || self.owner.directory(dir, Links::Refused)?))
+        match self.owner.base(&self.base, self.check)? {
+            Base::Missing => Ok(false),
+            // If `dir` does not exist, opening a file in it fails.
+            Base::Private if self.check == PathCheck::Quick => Ok(true),
+            Base::Private | Base::Open => {
+                Ok(self.owner.directory(&root)? && (dir == root || self.owner.directory(dir)?))
+            }
+        }
     }
 
     fn is_there(&self, dir: &Path) -> bool {
@@ -364,8 +354,8 @@ impl<'a> Cache<'a> {
         })
     }
 
-    /// Runs `act` in the directory of a registry, which is made if it is missing, and made once
-    /// more if another process sweeps it away meanwhile.
+    /// Runs `act` in the directory of a registry, which is created if it is missing, and again if
+    /// the sweep of another process removes it meanwhile.
     fn in_host_dir<T>(
         &self,
         host: &str,
@@ -395,13 +385,19 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// Logs why the cache is not used: once, though each use of it meets the same.
+    /// Logs why the cache is not used: once, although each use of it fails alike.
     fn say(&self, error: &Error) {
         let distrust = matches!(error, Error::Untrusted { .. });
-        if !(distrust && self.distrust_said.replace(true)) {
+        if !(distrust && self.distrust_logged.replace(true)) {
             self.log.debug(format_args!("cache: not used: {error}"));
         }
     }
+}
+
+/// The modification time of a file that is of use until `expires_at`.
+fn file_time(expires_at: DateTime<Utc>, now: DateTime<Utc>) -> SystemTime {
+    let latest = now.checked_add_signed(LONGEST_LIFE).unwrap_or(now);
+    SystemTime::from(expires_at.min(latest).max(DateTime::UNIX_EPOCH))
 }
 
 /// Whether the text can name a directory of ours and nothing else.

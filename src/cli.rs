@@ -22,7 +22,10 @@ use crate::ecr::{Aws, Issuer};
 use crate::env::{self, Clock, Env};
 use crate::helper::Helper;
 use crate::log::Log;
+use crate::problem::Problem;
+use crate::registry::Registry;
 use crate::settings;
+use crate::token::Token;
 
 /// The program's name, in messages and in what `version` prints.
 const NAME: &str = env!("CARGO_PKG_NAME");
@@ -142,8 +145,15 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// The cache, unless it is disabled or has no place. Not touched before its first use.
-    fn cache(&self) -> Option<Cache<'a>> {
-        settings::cache_dir(self.env).map(|dir| Cache::open(dir, self.log))
+    fn cache(&self) -> Result<Option<Cache<'a>>, Problem> {
+        let dir = settings::cache_dir(self.env)?;
+        Ok(dir.map(|dir| Cache::open(dir, self.log)))
+    }
+
+    /// A token for a registry: from the cache, or from AWS.
+    fn token(&mut self, registry: &Registry) -> Result<Token, Problem> {
+        let cache = self.cache()?;
+        self.helper(cache.as_ref()).get(registry)
     }
 
     /// The policy over this cache.

@@ -84,6 +84,9 @@ pub struct Issued {
     pub expires_at: Option<DateTime<Utc>>,
     /// The registry that it is for, if the response says so; ECR Public never does.
     pub proxy_endpoint: Option<String>,
+    /// The digest of the SSO or console session after a renewal that this program made itself;
+    /// none if it is unchanged.
+    pub session_digest: Option<String>,
 }
 
 /// AWS itself.

@@ -1,18 +1,21 @@
-//! The policy: when a cached token is served, when AWS is asked, and what happens when it fails.
+//! The policy: when a cached token serves, when AWS is called, and what happens on failure.
 //!
-//! fresh? -> lock -> look again -> ask -> keep -> fall back. Any number of concurrent misses of
-//! one entry make one call: the first takes the lock, the others watch for what it leaves behind,
-//! a token or a failure that they would meet as well. Nothing here waits without a bound, and no
-//! fault of the cache is an error: without it AWS is asked.
+//! fresh? -> lock -> look again -> call AWS -> cache -> fall back. Any number of concurrent misses
+//! of one entry make one call: the first takes the lock, the others wait for its outcome, a token
+//! or a failure that they would meet as well. Every wait is bounded, and no fault of the cache is
+//! an error: without it AWS is called.
 
-use std::fmt;
+mod renew;
+mod response;
+
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+pub use self::response::Cacheable;
 use crate::cache::lock::{LockOutcome, Wait};
-use crate::cache::{Cache, NegativeEntry};
-use crate::ecr::{Issued, Issuer, Session};
+use crate::cache::{Cache, NegativeEntry, Provenance};
+use crate::ecr::{Issuer, Session};
 use crate::env::{Clock, Env};
 use crate::log::Log;
 use crate::principal::{self, CacheKey, Identity, Plan, PodIdentity, Selection, Surroundings};
@@ -21,67 +24,11 @@ use crate::registry::Registry;
 use crate::settings;
 use crate::token::{self, Token};
 
-/// How long a renewal may hold up a token that is still usable.
-const RENEWAL: Duration = Duration::from_secs(3);
-
-/// How long no renewal is tried after one has failed.
-const RENEWAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
-
-/// Why there is no token.
-#[derive(Debug)]
-pub enum Error {
-    /// There is no plan, or executing it failed.
-    Problem(Problem),
-    /// Another process asked in vain, at the same time and for the same principal.
-    Shared {
-        /// What it said.
-        cause: String,
-        /// What it advised.
-        hint: String,
-    },
-}
-
-impl Error {
-    /// What a person can do about it.
-    pub fn hint(&self) -> String {
-        match self {
-            Self::Problem(problem) => problem.hint().to_owned(),
-            Self::Shared { hint, .. } => hint.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Problem(problem) => problem.fmt(f),
-            Self::Shared { cause, .. } => f.write_str(cause),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl From<Problem> for Error {
-    fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
-    }
-}
-
-impl From<NegativeEntry> for Error {
-    fn from(failure: NegativeEntry) -> Self {
-        Self::Shared {
-            cause: failure.cause,
-            hint: failure.hint,
-        }
-    }
-}
-
-/// What answers a `get`; the parts are handed in.
+/// The policy over its parts.
 pub struct Helper<'a, I: ?Sized> {
-    /// The surroundings.
+    /// The environment variables.
     pub env: &'a Env,
-    /// Where tokens are kept, if anywhere.
+    /// The cache, if there is one.
     pub cache: Option<&'a Cache<'a>>,
     /// Gets tokens from AWS.
     pub issuer: &'a mut I,
@@ -91,57 +38,78 @@ pub struct Helper<'a, I: ?Sized> {
     pub log: Log<'a>,
 }
 
-/// One call of the issuer.
-struct Request<'a> {
-    plan: &'a Plan,
-    registry: &'a Registry,
-    deadline: Instant,
-    /// What an ambient source gave already.
-    session: Option<Session>,
-}
-
-/// What a waiter finds while the holder of the lock asks AWS.
+/// What a waiter finds while the lock holder calls AWS.
 enum WaitResult {
     Token(Token),
     Failure(NegativeEntry),
-    /// The holder got what is of no use to others; queueing up behind it would only take longer.
+    /// The holder's outcome is of no use to others; queueing behind it would only take longer.
     NothingToShare,
 }
 
-impl<I: Issuer + ?Sized> Helper<'_, I> {
-    /// User and password for a registry: from the cache, from AWS, or, when neither has any for
-    /// the current principal, from a `docker login` that was kept.
-    pub fn get(&mut self, registry: &Registry) -> Result<Token, Error> {
-        let error = match self.token(registry) {
-            Ok(token) => return Ok(token),
-            Err(error) => error,
-        };
-        self.log.debug(format_args!("no token: {error}"));
-        if let Error::Problem(problem) = &error
-            && let Some(detail) = problem.detail()
-        {
-            self.log.debug(format_args!("{detail}"));
-        }
-        let kept = self
-            .cache
-            .and_then(|cache| cache.kept_login(registry.host(), (self.clock)()));
-        match kept {
-            Some(token) => {
-                self.log
-                    .debug(format_args!("served the login kept from docker login"));
-                Ok(token)
-            }
-            None => Err(error),
-        }
+/// One request for a token that may be cached.
+struct Request<'a> {
+    cache: &'a Cache<'a>,
+    plan: &'a Plan,
+    registry: &'a Registry,
+    key: CacheKey,
+    deadline: Instant,
+}
+
+impl Request<'_> {
+    fn cached(&self, now: DateTime<Utc>) -> Option<Token> {
+        let session_digest = self.plan.session_digest.as_deref();
+        self.cache
+            .get(self.registry.host(), &self.key, session_digest, now)
     }
 
-    /// A token from AWS, with no regard to the cache: with the role and the web identity token
-    /// that are handed in, or else as the surroundings say. Also whether it may be kept.
+    fn failure(&self) -> Option<NegativeEntry> {
+        self.cache.failure(self.registry.host(), &self.key)
+    }
+}
+
+/// A token that AWS returned.
+struct Obtained {
+    token: Token,
+    cacheable: Cacheable,
+    /// The digest of the session after a renewal that this program made.
+    session_digest: Option<String>,
+}
+
+impl<I: Issuer + ?Sized> Helper<'_, I> {
+    /// User and password for a registry: from the cache, from AWS, or, where there are no AWS
+    /// credentials at all, from a stored docker login.
+    pub fn get(&mut self, registry: &Registry) -> Result<Token, Problem> {
+        let problem = match self.token(registry) {
+            Ok(token) => return Ok(token),
+            Err(problem) => problem,
+        };
+        self.log.debug(format_args!("no token: {problem}"));
+        if let Some(detail) = problem.detail() {
+            self.log.debug(format_args!("{detail}"));
+        }
+        let may_serve = match problem.kind() {
+            ProblemKind::NoCredentials => !settings::strict(self.env),
+            ProblemKind::Configuration
+            | ProblemKind::SessionExpired
+            | ProblemKind::Refused
+            | ProblemKind::Unavailable => false,
+        };
+        let stored = self
+            .cache
+            .filter(|_| may_serve)
+            .and_then(|cache| cache.stored_login(registry, (self.clock)()));
+        let token = stored.ok_or(problem)?;
+        self.log.debug(format_args!("stored docker login served"));
+        Ok(token)
+    }
+
+    /// A token from AWS, past the cache: with the role and the web identity token that are handed
+    /// in, or else as the surroundings say. Also whether it may be cached.
     pub fn get_uncached(
         &mut self,
         registry: &Registry,
         web_identity: Option<PodIdentity>,
-    ) -> Result<(Token, bool), Error> {
+    ) -> Result<(Token, Cacheable), Problem> {
         let began = Instant::now();
         let surroundings = Surroundings::read(self.env, self.log);
         let selection = Selection {
@@ -150,17 +118,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         };
         let plan = principal::plan(&surroundings, registry, &selection)?;
         let deadline = began + settings::timeout(self.env, false);
-        let request = Request {
-            plan: &plan,
-            registry,
-            deadline,
-            session: None,
-        };
-        let (token, cacheable) = self.ask(request)?;
-        Ok((token, cacheable.is_ok()))
+        let obtained = self.obtain(&plan, None, registry, deadline)?;
+        Ok((obtained.token, obtained.cacheable))
     }
 
-    fn token(&mut self, registry: &Registry) -> Result<Token, Error> {
+    fn token(&mut self, registry: &Registry) -> Result<Token, Problem> {
         let began = Instant::now();
         let surroundings = Surroundings::read(self.env, self.log);
         let plan = principal::plan(&surroundings, registry, &Selection::default())?;
@@ -172,34 +134,30 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             plan.roles.len(),
         ));
 
-        let (name, session) = match &plan.identity {
-            Identity::Pinned(name) => (name.clone(), None),
+        let (key, session) = match &plan.identity {
+            Identity::Pinned(key) => (key.clone(), None),
             Identity::Ambient => {
-                let session = self.issuer.identify(&plan, deadline).map_err(|problem| {
-                    match (problem.kind(), &plan.profile, problem.detail()) {
-                        // It was the last source of all, so all of them are told.
-                        (ProblemKind::NoCredentials, None, Some(reason)) => {
-                            Error::Problem(surroundings.no_credentials(reason))
-                        }
-                        _ => Error::Problem(problem),
-                    }
-                })?;
-                let name = plan.ambient_key(registry, session.access_key_id());
-                (name, Some(session))
+                let session = self
+                    .issuer
+                    .identify(&plan, deadline)
+                    .map_err(|problem| unidentified(problem, &plan, &surroundings))?;
+                let key = plan.ambient_key(registry, session.access_key_id());
+                (key, Some(session))
             }
-        };
-        let request = Request {
-            plan: &plan,
-            registry,
-            deadline,
-            session,
         };
         let Some(cache) = self.cache else {
             self.log.debug(format_args!("no cache"));
-            return Ok(self.ask(request)?.0);
+            return Ok(self.obtain(&plan, session, registry, deadline)?.token);
+        };
+        let request = Request {
+            cache,
+            plan: &plan,
+            registry,
+            key,
+            deadline,
         };
         let now = (self.clock)();
-        match cache.get(registry.host(), &name) {
+        match request.cached(now) {
             Some(token) if token.is_fresh(now) => {
                 self.log.debug(format_args!(
                     "cached token served, valid until {}",
@@ -207,83 +165,36 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
                 ));
                 Ok(token)
             }
-            Some(token) if token.is_usable(now) => Ok(self.renew(cache, request, &name, token)),
-            _ => self.fetch(cache, request, &name, timeout / 2),
+            Some(token) if token.is_usable(now) => self.renew(&request, session, token),
+            _ => self.fetch(&request, session, timeout / 2),
         }
     }
 
-    /// Tries to replace a token that has not much life left, and serves it if that fails.
-    fn renew(
-        &mut self,
-        cache: &Cache,
-        request: Request<'_>,
-        name: &CacheKey,
-        held: Token,
-    ) -> Token {
-        let host = request.registry.host();
-        let now = (self.clock)();
-        let recent = |failure: &NegativeEntry| {
-            let age = now - failure.at;
-            age >= TimeDelta::zero() && age < RENEWAL_PAUSE
-        };
-        if cache.failure(host, name).as_ref().is_some_and(recent) {
-            self.log.debug(format_args!(
-                "renewal failed a moment ago: old token served"
-            ));
-            return held;
-        }
-        let _guard = match cache.lock(host, name, Wait::No, || None::<()>) {
-            LockOutcome::Acquired(guard) => Some(guard),
-            LockOutcome::Unavailable => None,
-            LockOutcome::Polled(()) | LockOutcome::TimedOut => {
-                self.log
-                    .debug(format_args!("somebody else renews: old token served"));
-                return held;
-            }
-        };
-        match cache.get(host, name) {
-            Some(token) if token.is_fresh((self.clock)()) => return token,
-            _ => {}
-        }
-        let request = Request {
-            deadline: request.deadline.min(Instant::now() + RENEWAL),
-            ..request
-        };
-        match self.ask_and_keep(cache, request, name) {
-            Ok(token) => token,
-            Err(error) => {
-                self.log
-                    .debug(format_args!("renewal failed, old token served: {error}"));
-                held
-            }
-        }
-    }
-
-    /// Gets a token where there is none.
+    /// Obtains a token where there is none in the cache.
     fn fetch(
         &mut self,
-        cache: &Cache,
-        request: Request<'_>,
-        name: &CacheKey,
+        request: &Request<'_>,
+        session: Option<Session>,
         wait: Duration,
-    ) -> Result<Token, Error> {
-        let host = request.registry.host();
+    ) -> Result<Token, Problem> {
         let began = (self.clock)();
         let clock = self.clock;
-        let look = || match cache.get(host, name) {
+        let look = || match request.cached(clock()) {
             Some(token) if token.is_usable(clock()) => Some(WaitResult::Token(token)),
-            _ => match cache.failure(host, name)? {
+            _ => match request.failure()? {
                 failure if failure.at < began => None,
-                failure if failure.shared => Some(WaitResult::Failure(failure)),
+                failure if failure.problem.is_shared() => Some(WaitResult::Failure(failure)),
                 _ => Some(WaitResult::NothingToShare),
             },
         };
-        let (guard, seen) = match cache.lock(host, name, Wait::AtMost(wait), look) {
+        let host = request.registry.host();
+        let wait = Wait::AtMost(wait);
+        let (guard, seen) = match request.cache.lock(host, &request.key, wait, look) {
             LockOutcome::Acquired(guard) => (Some(guard), look()),
             LockOutcome::Polled(seen) => (None, Some(seen)),
             LockOutcome::TimedOut => {
                 self.log.debug(format_args!(
-                    "waited {wait:?} for another process: going on alone"
+                    "another process still holds the lock: proceeding without it"
                 ));
                 (None, None)
             }
@@ -298,107 +209,119 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             Some(WaitResult::Failure(failure)) => {
                 self.log
                     .debug(format_args!("failure of another process shared"));
-                return Err(failure.into());
+                return Err(failure.problem);
             }
             Some(WaitResult::NothingToShare) | None => {}
         }
-        let result = self.ask_and_keep(cache, request, name);
+        let result = self.obtain_and_cache(request, session, request.deadline);
         drop(guard);
-        Ok(result?)
+        result
     }
 
-    /// Asks AWS and leaves the result in the cache, for later and for whoever waits.
-    fn ask_and_keep(
+    /// Calls AWS and leaves the outcome in the cache, for later and for waiting processes.
+    fn obtain_and_cache(
         &mut self,
-        cache: &Cache,
-        request: Request<'_>,
-        name: &CacheKey,
+        request: &Request<'_>,
+        session: Option<Session>,
+        deadline: Instant,
     ) -> Result<Token, Problem> {
-        let host = request.registry.host();
-        let ambient = request.plan.identity == Identity::Ambient;
-        let result = self.ask(request);
+        let result = self.obtain(request.plan, session, request.registry, deadline);
         let now = (self.clock)();
-        let left = match &result {
-            Ok((token, Ok(()))) => cache.put(host, name, token, ambient, now),
-            Ok((_, Err(reason))) => {
+        let cached = match &result {
+            Ok(obtained) => self.cache_token(request, obtained, now),
+            Err(problem) => {
+                let host = request.registry.host();
+                let failure = NegativeEntry {
+                    at: now,
+                    count: renew::count(request.failure(), now),
+                    problem: problem.clone(),
+                };
+                request.cache.record_failure(host, &request.key, &failure)
+            }
+        };
+        if let Err(error) = cached {
+            self.log.debug(format_args!("not cached: {error}"));
+        }
+        Ok(result?.token)
+    }
+
+    fn cache_token(
+        &self,
+        request: &Request<'_>,
+        obtained: &Obtained,
+        now: DateTime<Utc>,
+    ) -> Result<(), crate::cache::Error> {
+        let (cache, host, key) = (request.cache, request.registry.host(), &request.key);
+        let Obtained {
+            token,
+            cacheable,
+            session_digest: renewed,
+        } = obtained;
+        let before = request.plan.session_digest.as_deref();
+        if let (Some(old), Some(new)) = (before, renewed.as_deref())
+            && old != new
+        {
+            cache.follow_session(old, new, now);
+        }
+        cache.remember_issued(host, token, now)?;
+        match cacheable {
+            Cacheable::Yes => {
+                let provenance = Provenance {
+                    ambient: request.plan.identity == Identity::Ambient,
+                    session_digest: renewed.as_deref().or(before),
+                };
+                cache.put(host, key, token, provenance, now)
+            }
+            Cacheable::No(reason) => {
                 self.log
                     .debug(format_args!("token served once, not cached: {reason}"));
                 let failure = NegativeEntry {
                     at: now,
-                    shared: false,
-                    cause: (*reason).to_owned(),
-                    hint: String::new(),
+                    count: 1,
+                    problem: Problem::new(ProblemKind::Unavailable, *reason, ""),
                 };
-                cache.record_failure(host, name, &failure)
+                cache.record_failure(host, key, &failure)
             }
-            Err(error) => {
-                let failure = NegativeEntry {
-                    at: now,
-                    shared: error.is_shared(),
-                    cause: error.to_string(),
-                    hint: error.hint().to_owned(),
-                };
-                cache.record_failure(host, name, &failure)
-            }
-        };
-        if let Err(error) = left {
-            self.log.debug(format_args!("not cached: {error}"));
         }
-        Ok(result?.0)
     }
 
-    /// Asks AWS; the second part says why the token must not be cached, if so.
-    fn ask(&mut self, request: Request<'_>) -> Result<(Token, Result<(), &'static str>), Problem> {
-        let Request { plan, registry, .. } = request;
-        let issued = self
-            .issuer
-            .issue(plan, request.session, registry, request.deadline)?;
+    /// Calls AWS.
+    fn obtain(
+        &mut self,
+        plan: &Plan,
+        session: Option<Session>,
+        registry: &Registry,
+        deadline: Instant,
+    ) -> Result<Obtained, Problem> {
+        let issued = self.issuer.issue(plan, session, registry, deadline)?;
         let now = (self.clock)();
-        let cacheable = cacheable(&issued, registry, now);
-        // ECR's tokens live for 12 hours; whoever says more is wrong or is not ECR.
+        let cacheable = Cacheable::of(&issued, registry, now);
+        // ECR's tokens live for 12 hours; a longer life is an error, or not ECR's.
         let longest = now + token::LIFETIME;
-        let token = Token {
-            login: issued.login,
-            issued_at: now,
-            expires_at: issued.expires_at.map_or(now, |at| at.min(longest)),
-        };
-        Ok((token, cacheable))
+        Ok(Obtained {
+            token: Token {
+                login: issued.login,
+                issued_at: now,
+                expires_at: issued.expires_at.map_or(now, |at| at.min(longest)),
+            },
+            cacheable,
+            session_digest: issued.session_digest,
+        })
     }
 }
 
-/// Whether a reply may be kept, or why not. The clock may be wrong, and a stand-in for AWS may
-/// answer for another registry: such a token is good for the one who asked, and for nobody later.
-fn cacheable(issued: &Issued, registry: &Registry, now: DateTime<Utc>) -> Result<(), &'static str> {
-    match issued.expires_at {
-        None => return Err("the reply has no expiry"),
-        Some(at) if at <= now => return Err("the reply has expired already, by our clock"),
-        Some(_) => {}
-    }
-    match issued.proxy_endpoint.as_deref() {
-        Some(endpoint) if !names(endpoint, registry) => {
-            Err("the reply is for another account or region")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a proxyEndpoint agrees with the registry on account and region, as far as it names any.
-fn names(endpoint: &str, registry: &Registry) -> bool {
-    let Some(account_id) = registry.account_id() else {
-        return true;
-    };
-    match Registry::from_server_url(endpoint) {
-        Some(named) => {
-            named.account_id() == Some(account_id) && named.region() == registry.region()
-        }
-        None => {
-            let host = endpoint
-                .split_once("://")
-                .map_or(endpoint, |(_, rest)| rest);
-            let first = host.split('.').next().unwrap_or_default();
-            let is_account = first.len() == 12 && first.bytes().all(|b| b.is_ascii_digit());
-            !is_account || first == account_id
-        }
+/// A failure of the source that has to say who the principal is. Instance metadata is the last
+/// source: without a profile that selects it, its absence means that there are no credentials. Else
+/// a source is configured, and its failure is the answer.
+fn unidentified(problem: Problem, plan: &Plan, surroundings: &Surroundings) -> Problem {
+    match (problem.kind(), &plan.profile, problem.detail()) {
+        (ProblemKind::NoCredentials, None, Some(reason)) => surroundings.no_credentials(reason),
+        (ProblemKind::NoCredentials, Some(_), _) => Problem::new(
+            ProblemKind::Configuration,
+            problem.to_string(),
+            problem.hint(),
+        ),
+        _ => problem,
     }
 }
 

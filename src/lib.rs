@@ -42,7 +42,7 @@ mod token;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::cache::Cache;
+    pub use crate::cache::{Cache, Provenance};
     pub use crate::ecr::{Issued, Issuer, Session};
     pub use crate::env::Env;
     pub use crate::log::Log;
@@ -50,5 +50,6 @@ pub mod fuzzing {
     pub use crate::problem::{Problem, ProblemKind};
     pub use crate::registry::{PARTITIONS, Registry, Service};
     pub use crate::secret::Secret;
+    pub use crate::settings::CacheDir;
     pub use crate::token::{Login, Token};
 }

@@ -1,4 +1,4 @@
-//! The docker-credential-helper protocol: what is asked on stdin, what is answered on stdout.
+//! The docker-credential-helper protocol: requests on stdin, responses on stdout.
 //!
 //! Pure, over `Read` and `Write`; nothing in here knows AWS. The exact strings are those that
 //! clients compare against (docker-credential-helpers' `credentials` package), and docker reads
@@ -10,16 +10,16 @@ use std::io::{self, Read, Write};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::secret::{self, Secret};
 use crate::token::Login;
 
-/// Clients take this to mean "ask somebody else, or go on without credentials".
+/// Clients take this to mean "try the next helper, or go on without credentials".
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
 
-/// No credential request is this long; what is longer is refused.
+/// No credential request is this long; a longer one is refused.
 const LIMIT: u64 = 64 * 1024;
 
-/// A request that cannot be answered; the Display is what the client gets on stdout.
+/// An invalid request; its Display is what the client gets on stdout.
 #[derive(Debug)]
 pub enum Error {
     /// stdin could not be read.
@@ -34,7 +34,7 @@ pub enum Error {
     NoServerUrl,
     /// No user name.
     NoUsername,
-    /// `store` got something that is not its JSON.
+    /// The stdin of `store` is not its JSON object.
     NotCredentials,
 }
 
@@ -59,8 +59,8 @@ impl std::error::Error for Error {}
 
 /// Reads all of stdin, within the limit.
 pub fn read(stdin: &mut dyn Read) -> Result<Zeroizing<String>, Error> {
-    // Room for every real request, so that no part of a secret stays behind in a grown buffer.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    // Room for every real request.
+    let mut bytes = secret::buffer(8 * 1024);
     stdin
         .take(LIMIT + 1)
         .read_to_end(&mut bytes)
@@ -77,7 +77,7 @@ pub fn read(stdin: &mut dyn Read) -> Result<Zeroizing<String>, Error> {
     }
 }
 
-/// The server URL in what `get` and `erase` read: lines joined, then trimmed.
+/// The server URL in the stdin of `get` and `erase`: lines joined, then trimmed.
 pub fn server_url(stdin: &str) -> Result<String, Error> {
     let joined: String = stdin.lines().collect();
     let url = joined.trim();
@@ -90,7 +90,7 @@ pub fn server_url(stdin: &str) -> Result<String, Error> {
     Ok(url.to_owned())
 }
 
-/// What `store` reads.
+/// The request of `store`.
 #[derive(Debug)]
 pub struct Credentials {
     /// The registry, in whatever form the client likes.
@@ -99,7 +99,7 @@ pub struct Credentials {
     pub login: Login,
 }
 
-/// The credentials in what `store` reads; the server URL is checked first, then the user name.
+/// The credentials in the stdin of `store`; the server URL is checked first, then the user name.
 pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -131,7 +131,7 @@ pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
     })
 }
 
-/// Answers `get`: one line of JSON, with the server URL as it was received.
+/// The response to `get`: one line of JSON, with the server URL as it was received.
 pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> io::Result<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -151,9 +151,9 @@ pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> i
     )
 }
 
-/// Writes one line of JSON with a single call, so that no reader sees half of it.
+/// Writes one line of JSON with a single call, so that no reader sees a part of it.
 pub fn write_line(stdout: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    let mut line = Zeroizing::new(Vec::with_capacity(8 * 1024));
+    let mut line = secret::buffer(8 * 1024);
     serde_json::to_writer(&mut *line, value)?;
     line.push(b'\n');
     stdout.write_all(&line)?;

@@ -1,4 +1,4 @@
-//! A string that must not be seen: passwords, secret access keys, session tokens.
+//! A string that must not be printed: passwords, secret access keys, session tokens.
 //!
 //! It has no `Display`, its `Debug` says nothing, and its memory is zeroed when it is dropped.
 //! [`Secret::expose`] marks the few places where a secret leaves this type: where JSON is
@@ -8,7 +8,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A secret string; two compare equal when their contents do.
+/// A secret string; two are equal if their contents are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
@@ -35,14 +35,15 @@ impl From<&str> for Secret {
     }
 }
 
-/// An empty buffer for secrets that is never to grow: reallocation would leave un-zeroized copies.
+/// An empty buffer that will hold a secret of at most `capacity` bytes. Reallocation would leave
+/// un-zeroized copies, so make it large enough for everything that is written to it.
 pub fn buffer(capacity: usize) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(capacity))
 }
 
-/// Zeroes a buffer that holds secrets among other things, such as a whole file. This is in one
-/// sweep over what is used of it: `Zeroizing` goes byte by byte over all of its capacity, which
-/// shows in the time of a cached answer.
+/// Zeroes the used part of a buffer that holds secrets among other things, such as a whole file.
+/// `Zeroizing` goes byte by byte over all of the capacity, which shows in the time of a cached
+/// `get`.
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     zeroize::optimization_barrier(bytes);

@@ -1,59 +1,249 @@
-//! The program's own switches, one function per variable.
+//! The program's own variables: all of them, with their meaning, in one list.
+//!
+//! README's table has these rows and the man page these names; a test compares them.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::env::Env;
+use crate::problem::{Problem, ProblemKind};
+
+/// A variable that the program reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// One line, in Markdown.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for README's table"))]
+    pub meaning: &'static str,
+    /// In Markdown; empty if there is none.
+    #[cfg_attr(not(test), allow(dead_code, reason = "for README's table"))]
+    pub default: &'static str,
+}
+
+const CACHE_DIR: Setting = Setting {
+    name: "AWS_ECR_CACHE_DIR",
+    meaning: "the directory of the cache: an absolute path, or one below `~`",
+    default: "`~/.cache/docker-credential-ecr-login`",
+};
+
+const DISABLE_CACHE: Setting = Setting {
+    name: "AWS_ECR_DISABLE_CACHE",
+    meaning: "any value: cache nothing, call AWS every time",
+    default: "",
+};
+
+const IGNORE_CREDS_STORAGE: Setting = Setting {
+    name: "AWS_ECR_IGNORE_CREDS_STORAGE",
+    meaning: "`true`: `docker login` and `docker logout` succeed and do nothing",
+    default: "`false`",
+};
+
+const LOG: Setting = Setting {
+    name: "AWS_ECR_LOG",
+    meaning: "`debug`: explain every decision on standard error",
+    default: "",
+};
+
+/// The role for a pod's service-account token that comes without one; read by `kubelet`.
+pub const ROLE_ARN: Setting = Setting {
+    name: "AWS_ECR_ROLE_ARN",
+    meaning: "kubelet only: the role for a pod's token that comes without one",
+    default: "",
+};
+
+const STRICT: Setting = Setting {
+    name: "AWS_ECR_STRICT",
+    meaning: "`true`: a failure is an error to the client, not \"no credentials\"",
+    default: "`false`",
+};
+
+const TIMEOUT: Setting = Setting {
+    name: "AWS_ECR_TIMEOUT",
+    meaning: "seconds that one `get` may take",
+    default: "20, or 60 with a `credential_process`",
+};
+
+/// Every variable of the program, in the order of the tables.
+#[cfg_attr(not(test), allow(dead_code, reason = "for README's table"))]
+pub const ALL: &[Setting] = &[
+    CACHE_DIR,
+    DISABLE_CACHE,
+    IGNORE_CREDS_STORAGE,
+    LOG,
+    ROLE_ARN,
+    STRICT,
+    TIMEOUT,
+];
 
 /// The deadline of one `get`.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The deadline where a credential_process may ask a person something.
-const TIMEOUT_WITH_PROCESS: Duration = Duration::from_mins(1);
+/// The deadline where a credential_process may prompt the user.
+const DEADLINE_WITH_PROCESS: Duration = Duration::from_mins(1);
 
-/// `AWS_ECR_TIMEOUT`, in seconds; what is not a positive number counts as not set.
+/// [`TIMEOUT`]; anything but a positive number counts as not set.
 pub fn timeout(env: &Env, asks_a_process: bool) -> Duration {
-    let set = env
-        .var("AWS_ECR_TIMEOUT")
-        .and_then(|text| text.parse().ok());
+    let set = env.var(TIMEOUT.name).and_then(|text| text.parse().ok());
     match set.map(Duration::try_from_secs_f64) {
         Some(Ok(timeout)) if !timeout.is_zero() => timeout.min(Duration::from_hours(1)),
-        _ if asks_a_process => TIMEOUT_WITH_PROCESS,
-        _ => TIMEOUT,
+        _ if asks_a_process => DEADLINE_WITH_PROCESS,
+        _ => DEADLINE,
     }
 }
 
-/// The place of the cache, unless `AWS_ECR_DISABLE_CACHE` is set.
-pub fn cache_dir(env: &Env) -> Option<PathBuf> {
+/// Where the cache is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheDir {
+    /// The directory, which need not exist.
+    pub path: PathBuf,
+    /// Whether it is the one in the user's cache directory.
+    pub is_default: bool,
+}
+
+/// The directory of the cache, unless [`DISABLE_CACHE`] is set; none if there is no place for it.
+pub fn cache_dir(env: &Env) -> Result<Option<CacheDir>, Problem> {
     let disabled = env
-        .raw("AWS_ECR_DISABLE_CACHE")
-        .is_some_and(|v| !v.is_empty());
-    if disabled { None } else { cache_place(env) }
-}
-
-/// `AWS_ECR_CACHE_DIR`, else our directory in the user's cache directory; none if there is no such
-/// place. What has been kept there can be erased also while nothing is.
-pub fn cache_place(env: &Env) -> Option<PathBuf> {
-    if let Some(dir) = env.path("AWS_ECR_CACHE_DIR") {
-        return Some(dir);
+        .raw(DISABLE_CACHE.name)
+        .is_some_and(|value| !value.is_empty());
+    if disabled {
+        return Ok(None);
     }
-    // A relative HOME names another place in each directory that a client starts us in.
-    let dir = env.cache_dir().filter(|dir| dir.is_absolute())?;
-    Some(dir.join(env!("CARGO_PKG_NAME")))
+    cache_place(env)
 }
 
-/// `AWS_ECR_STRICT`: a failing `get` says why on stdout.
+/// [`CACHE_DIR`], else our directory in the user's cache directory; none if there is no such place.
+/// It can be erased also while the cache is disabled.
+pub fn cache_place(env: &Env) -> Result<Option<CacheDir>, Problem> {
+    if let Some(path) = env.path(CACHE_DIR.name) {
+        // A relative path would put passwords into the directory of every project and build, and
+        // trust the files of a cloned repository.
+        return match path.is_absolute() {
+            true => Ok(Some(CacheDir {
+                path,
+                is_default: false,
+            })),
+            false => Err(Problem::new(
+                ProblemKind::Configuration,
+                format!("{} is not an absolute path", CACHE_DIR.name),
+                format!("set {} to an absolute path, or unset it", CACHE_DIR.name),
+            )),
+        };
+    }
+    // A relative HOME is a different place in each directory that a client starts us in.
+    let user = env.cache_dir().filter(|dir| dir.is_absolute());
+    Ok(user.map(|dir| CacheDir {
+        path: dir.join(env!("CARGO_PKG_NAME")),
+        is_default: true,
+    }))
+}
+
+/// [`STRICT`]: a failing `get` prints the cause on stdout.
 pub fn strict(env: &Env) -> bool {
-    env.is_true("AWS_ECR_STRICT")
+    env.is_true(STRICT.name)
 }
 
-/// `AWS_ECR_IGNORE_CREDS_STORAGE`: `store` and `erase` do nothing and succeed.
+/// [`IGNORE_CREDS_STORAGE`]: `store` and `erase` do nothing and succeed.
 pub fn ignore_creds_storage(env: &Env) -> bool {
-    env.is_true("AWS_ECR_IGNORE_CREDS_STORAGE")
+    env.is_true(IGNORE_CREDS_STORAGE.name)
 }
 
-/// `AWS_ECR_LOG=debug`.
+/// [`LOG`] is `debug`.
 pub fn log_debug(env: &Env) -> bool {
-    env.var("AWS_ECR_LOG")
+    env.var(LOG.name)
         .is_some_and(|level| level.eq_ignore_ascii_case("debug"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The names of our variables in a text.
+    fn names_in(text: &str) -> BTreeSet<&str> {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.split(|c| !is_word(c))
+            .filter(|word| word.starts_with("AWS_ECR_") && word.len() > "AWS_ECR_".len())
+            .collect()
+    }
+
+    fn all() -> BTreeSet<&'static str> {
+        ALL.iter().map(|setting| setting.name).collect()
+    }
+
+    #[test]
+    fn readme_has_a_row_for_every_setting() {
+        let readme = include_str!("../README.md");
+        for Setting {
+            name,
+            meaning,
+            default,
+        } in ALL
+        {
+            let row = match *default {
+                "" => format!("| `{name}` | {meaning} | |\n"),
+                default => format!("| `{name}` | {meaning} | {default} |\n"),
+            };
+            assert!(readme.contains(&row), "README.md lacks this row:\n{row}");
+        }
+        assert!(names_in(readme).is_subset(&all()), "{:?}", names_in(readme));
+    }
+
+    #[test]
+    fn the_man_page_has_every_setting() {
+        let page = include_str!("../packaging/docker-credential-ecr-login.1");
+        for setting in ALL {
+            let item = format!("\n.It Ev {}\n", setting.name);
+            assert!(page.contains(&item), "the man page lacks {}", setting.name);
+        }
+        assert_eq!(names_in(page), all());
+    }
+
+    #[test]
+    fn the_source_reads_no_other_variable_of_ours() {
+        fn walk(dir: &Path, texts: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).expect("read").flatten() {
+                match entry.path() {
+                    path if path.is_dir() => walk(&path, texts),
+                    path => texts.push(fs::read_to_string(path).expect("UTF-8")),
+                }
+            }
+        }
+        let mut texts = Vec::new();
+        walk(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut texts,
+        );
+        for text in &texts {
+            let literals = text.split('"').filter(|part| part.starts_with("AWS_ECR_"));
+            let names: BTreeSet<_> = literals.flat_map(names_in).collect();
+            assert!(names.is_subset(&all()), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn a_relative_cache_directory_is_an_error() {
+        for (value, home) in [
+            ("cache", "/h"),
+            ("./cache", "/h"),
+            ("~/cache", "h"),
+            ("~x", "/h"),
+        ] {
+            let env = Env::of([("AWS_ECR_CACHE_DIR", value), ("HOME", home)]);
+            let problem = cache_dir(&env).expect_err(value);
+            assert_eq!(problem.kind(), ProblemKind::Configuration);
+            let text = "AWS_ECR_CACHE_DIR is not an absolute path";
+            assert_eq!(problem.to_string(), text);
+            let env = Env::of([("AWS_ECR_CACHE_DIR", value), ("AWS_ECR_DISABLE_CACHE", "1")]);
+            assert_eq!(cache_dir(&env), Ok(None));
+        }
+        let env = Env::of([("AWS_ECR_CACHE_DIR", "~/cache"), ("HOME", "/h")]);
+        let dir = cache_dir(&env).expect("absolute").expect("a place");
+        assert_eq!((dir.path, dir.is_default), ("/h/cache".into(), false));
+        let env = Env::of([("HOME", "h")]);
+        assert_eq!(cache_dir(&env), Ok(None));
+    }
 }

@@ -1,8 +1,8 @@
-//! What ECR answers: user and password in one base64 text, and a time at which it ends.
+//! An authorization token: user and password in one base64 text, and its expiry.
 //!
-//! A token is *fresh* while more than an hour of it is left, or half of its own lifetime if that
-//! is less; a long push keeps the credentials that it began with, so what is handed out should
-//! have life left. It stays *usable* until it expires: then a renewal is tried first.
+//! A token is *fresh* while more than an hour of its life is left, or half of its lifetime if that
+//! is less: a long push keeps the credentials that it began with. After that it is *usable* until
+//! it expires: a renewal is tried first, and the token serves if that fails.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::secret::Secret;
 /// <https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html>
 pub const LIFETIME: TimeDelta = TimeDelta::hours(12);
 
-/// The remaining life above which no renewal is tried.
+/// The refresh margin: the remaining life above which no renewal is tried.
 const REFRESH_MARGIN: TimeDelta = TimeDelta::hours(1);
 
 /// A user name and a password for a registry.
@@ -31,27 +31,38 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// A login and its life.
+/// A login and its lifetime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     /// User name and password.
     pub login: Login,
-    /// When it was received, by our clock.
+    /// When it was received, by the local clock.
     pub issued_at: DateTime<Utc>,
-    /// When ECR said that it ends.
+    /// The expiry that ECR returned.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Token {
-    /// Whether it can be handed out without a thought.
+    /// Whether it serves without a renewal being tried first.
     pub fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let half = (self.expires_at - self.issued_at) / 2;
         self.issued_at <= now && self.expires_at - now > REFRESH_MARGIN.min(half)
     }
 
-    /// Whether the registry still takes it.
+    /// Whether the registry still accepts it.
     pub fn is_usable(&self, now: DateTime<Utc>) -> bool {
         now < self.expires_at
+    }
+
+    /// The same token with an expiry that ECR can have given: at most 12 hours after it was
+    /// issued, and at most 12 hours from now. A file may say anything.
+    pub fn bounded(self, now: DateTime<Utc>) -> Self {
+        let after = |start: DateTime<Utc>| start.checked_add_signed(LIFETIME).unwrap_or(start);
+        let longest = after(self.issued_at).min(after(now));
+        Self {
+            expires_at: self.expires_at.min(longest),
+            ..self
+        }
     }
 }
 
@@ -60,7 +71,7 @@ impl Token {
 pub enum DecodeError {
     /// Not base64.
     NotBase64,
-    /// Not UTF-8 inside.
+    /// The decoded bytes are not UTF-8.
     NotUtf8,
     /// No colon between user and password.
     NoColon,
@@ -105,9 +116,9 @@ pub fn decode(authorization_token: &str) -> Result<Login, DecodeError> {
     })
 }
 
-/// When a password of ECR's says that it ends, if it can be read. ECR's passwords are base64 of a
-/// JSON object with `expiration` in epoch seconds; that is documented nowhere, so nothing may
-/// fail for want of it.
+/// The expiry that an ECR password carries, if it can be read. ECR's passwords are base64 of a JSON
+/// object with `expiration` in epoch seconds; that is not documented, so nothing may fail without
+/// it.
 pub fn expiration_of(password: &Secret) -> Option<DateTime<Utc>> {
     #[derive(Deserialize)]
     struct Inside {
@@ -163,6 +174,21 @@ mod tests {
     fn a_token_from_the_future_is_renewed_not_trusted() {
         assert!(!token(12 * 3600).is_fresh(at(-1)));
         assert!(token(12 * 3600).is_usable(at(-1)));
+    }
+
+    #[test]
+    fn an_expiry_is_bounded_by_ecrs_lifetime() {
+        let until = |lifetime, now| token(lifetime).bounded(at(now)).expires_at;
+        assert_eq!(until(3600, 0), at(3600));
+        assert_eq!(until(13 * 3600, 0), at(12 * 3600));
+        assert_eq!(until(13 * 3600, 3600), at(12 * 3600));
+        assert_eq!(until(12 * 3600, -3600), at(11 * 3600));
+        let mut extreme = token(0);
+        extreme.issued_at = DateTime::<Utc>::MAX_UTC;
+        extreme.expires_at = DateTime::<Utc>::MAX_UTC;
+        assert_eq!(extreme.clone().bounded(at(0)).expires_at, at(12 * 3600));
+        extreme.issued_at = DateTime::<Utc>::MIN_UTC;
+        assert!(extreme.bounded(at(0)).expires_at < at(0));
     }
 
     #[test]

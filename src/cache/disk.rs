@@ -1,9 +1,9 @@
-//! Which files and directories are trusted, and the one way in which a file is written.
+//! The files of the cache: which are trusted, and the one way in which a file is written.
 //!
-//! Whoever can write to the cache can make docker send anything as a password, and whoever can
-//! read it has our tokens. So nothing is read from or written to what another user owns or can
-//! write, and no link below the base directory is followed. Once the base is known to be ours
-//! alone, nobody else can change what lies in it, which is why checks by path are enough there.
+//! A process that can write to the cache can make docker send anything as a password, and one that
+//! can read it has our tokens. So a file that another user owns or can write is neither read nor
+//! written, and no link is followed. [`super::place`] judges the directories, once they are ours
+//! alone no other user can change their contents, so checks by path suffice.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,11 +14,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 use super::Error;
+use super::place::{Owner, set_mode, untrusted};
 
-/// More than any entry has: ECR's passwords are below 4 KiB.
+/// In bytes. ECR's passwords are below 4 KiB.
 pub(super) const LIMIT: usize = 256 * 1024;
 
-/// How often a temporary file's name may be taken by another's.
+/// How often the name of a temporary file may already exist.
 const NAME_TRIES: u32 = 16;
 
 pub(super) fn io_error<'a>(
@@ -32,150 +33,7 @@ pub(super) fn io_error<'a>(
     }
 }
 
-fn untrusted(path: &Path, why: &'static str) -> Error {
-    Error::Untrusted {
-        path: path.to_owned(),
-        why,
-    }
-}
-
-/// Whose files are trusted.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Owner {
-    #[cfg(unix)]
-    euid: u32,
-}
-
-#[cfg(unix)]
 impl Owner {
-    pub(super) fn current() -> Self {
-        Self {
-            euid: rustix::process::geteuid().as_raw(),
-        }
-    }
-
-    /// Why another user could have had a hand in it.
-    fn why_untrusted(self, meta: &Metadata) -> Option<&'static str> {
-        use std::os::unix::fs::MetadataExt;
-        if meta.uid() != self.euid {
-            Some("is owned by another user")
-        } else if meta.mode() & 0o022 != 0 {
-            Some("can be written by group or others")
-        } else {
-            None
-        }
-    }
-
-    /// Whether it is ours or the system's, so that something of ours may be put into it.
-    fn is_ours_or_roots(self, meta: &Metadata) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        meta.uid() == self.euid || meta.uid() == 0
-    }
-
-    pub(super) fn is_ours(self, meta: &Metadata) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        meta.uid() == self.euid
-    }
-}
-
-#[cfg(not(unix))]
-impl Owner {
-    pub(super) fn current() -> Self {
-        Self {}
-    }
-
-    fn why_untrusted(self, _: &Metadata) -> Option<&'static str> {
-        None
-    }
-
-    fn is_ours_or_roots(self, _: &Metadata) -> bool {
-        true
-    }
-
-    pub(super) fn is_ours(self, _: &Metadata) -> bool {
-        true
-    }
-}
-
-/// Whether a directory may itself be reached through a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Links {
-    /// The base directory: a link of the user's own (or of root's) is his will.
-    OfOurs,
-    /// Everything below it.
-    Refused,
-}
-
-impl Owner {
-    /// Whether the directory is there; an error if it is not to be trusted.
-    pub(super) fn directory(self, path: &Path, links: Links) -> Result<bool, Error> {
-        let mut meta = match fs::symlink_metadata(path) {
-            Ok(meta) => meta,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(io_error("look at", path)(error)),
-        };
-        if meta.is_symlink() {
-            if links == Links::Refused {
-                return Err(untrusted(path, "is a link"));
-            }
-            if !self.is_ours_or_roots(&meta) {
-                return Err(untrusted(path, "is a link of another user"));
-            }
-            meta = fs::metadata(path).map_err(io_error("follow", path))?;
-        }
-        if !meta.is_dir() {
-            return Err(untrusted(path, "is not a directory"));
-        }
-        match self.why_untrusted(&meta) {
-            Some(why) => Err(untrusted(path, why)),
-            None => Ok(true),
-        }
-    }
-
-    /// The base directory, made with its parents if it is missing: but never in a place that
-    /// belongs to somebody else, as the home directory does under `sudo`.
-    pub(super) fn make_base(self, base: &Path) -> Result<(), Error> {
-        if self.directory(base, Links::OfOurs)? {
-            return Ok(());
-        }
-        let mut missing = vec![base];
-        let mut nearest = Path::new(".");
-        for ancestor in base.ancestors().skip(1) {
-            let ancestor = match ancestor.as_os_str().is_empty() {
-                true => Path::new("."),
-                false => ancestor,
-            };
-            nearest = ancestor;
-            match fs::symlink_metadata(ancestor) {
-                Ok(_) => break,
-                Err(error) if error.kind() == ErrorKind::NotFound => missing.push(ancestor),
-                Err(error) => return Err(io_error("look at", ancestor)(error)),
-            }
-        }
-        let meta = fs::metadata(nearest).map_err(io_error("look at", nearest))?;
-        if !self.is_ours_or_roots(&meta) {
-            return Err(untrusted(nearest, "is owned by another user"));
-        }
-        for directory in missing.into_iter().rev() {
-            make_directory(directory)?;
-        }
-        match self.directory(base, Links::OfOurs)? {
-            true => Ok(()),
-            false => Err(io_error("look at", base)(ErrorKind::NotFound.into())),
-        }
-    }
-
-    /// A directory of ours below the base, made if it is missing, of mode 0700 in any case.
-    pub(super) fn make_inner(self, path: &Path) -> Result<(), Error> {
-        if !self.directory(path, Links::Refused)? {
-            make_directory(path)?;
-            if !self.directory(path, Links::Refused)? {
-                return Err(io_error("look at", path)(ErrorKind::NotFound.into()));
-            }
-        }
-        restrict_directory(path)
-    }
-
     /// The contents of a file of ours; none if there is no such file.
     pub(super) fn read(self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let mut file = match crate::fs::open(path, crate::fs::Links::Refuse) {
@@ -183,7 +41,7 @@ impl Owner {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", path)(error)),
         };
-        let meta = file.metadata().map_err(io_error("look at", path))?;
+        let meta = file.metadata().map_err(io_error("stat", path))?;
         self.regular(path, &meta)?;
         let length = usize::try_from(meta.len())
             .ok()
@@ -196,7 +54,7 @@ impl Owner {
         Ok(Some(bytes))
     }
 
-    /// An error unless it is a regular file that nobody else can change.
+    /// An error unless it is a regular file that no other user can change.
     pub(super) fn regular(self, path: &Path, meta: &Metadata) -> Result<(), Error> {
         if !meta.is_file() {
             return Err(untrusted(path, "is not a file"));
@@ -222,21 +80,21 @@ impl Owner {
             .write_all(bytes)
             .map_err(io_error("write", &temp))
             .and_then(|()| {
-                // Where a file system keeps no times, the sweep looks into the file.
+                // Where a file system keeps no times, the sweep reads the file.
                 modified.map(|time| out.set_modified(time));
-                // Not synced: that would cost a pull more than the call to AWS does. A kill cannot
-                // tear the file; a power cut can, and then it is a miss like any other damage.
+                // Not synced: that would take longer than the call to AWS. A kill cannot tear the
+                // file; a power failure can, and then it is a miss like any other damage.
                 drop(out);
                 self.replace(&temp, &target)
             });
         if written.is_err() {
-            // What cannot be removed now is swept later.
+            // If this fails, a later sweep removes it.
             let _ = fs::remove_file(&temp);
         }
         written
     }
 
-    /// Renames; a directory that sits where the file belongs is removed.
+    /// Renames; a directory in place of the file is removed.
     fn replace(self, from: &Path, to: &Path) -> Result<(), Error> {
         let Err(error) = fs::rename(from, to) else {
             return Ok(());
@@ -250,7 +108,7 @@ impl Owner {
         }
     }
 
-    /// Opens a lock file, which is made if it is missing. What is no file is put away first.
+    /// Opens a lock file, creating it if it is missing. Anything else in its place is removed.
     pub(super) fn open_lock(self, path: &Path) -> Result<File, Error> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
@@ -264,14 +122,14 @@ impl Owner {
                 options.open(path).map_err(io_error("open", path))?
             }
         };
-        let meta = file.metadata().map_err(io_error("look at", path))?;
+        let meta = file.metadata().map_err(io_error("stat", path))?;
         self.regular(path, &meta)?;
         restrict_file(&file);
         Ok(file)
     }
 
-    /// Makes room for a lock file, or makes an unreadable one readable: its maker may have been
-    /// stopped, under a umask that forbids everything, before it could set the mode.
+    /// Removes what is in place of a lock file, or makes an unreadable one readable: its creator may
+    /// have been killed, under a umask of 777, before it could set the mode.
     fn repair_lock_file(self, path: &Path) -> Result<(), ()> {
         let meta = fs::symlink_metadata(path).map_err(drop)?;
         if !self.is_ours(&meta) {
@@ -321,28 +179,6 @@ pub(super) fn temp_name(stem: &str) -> String {
     format!(".{stem}.{}.{number}.tmp", std::process::id())
 }
 
-/// Makes one directory of mode 0700; one that has just been made by another is as good.
-fn make_directory(path: &Path) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
-        Ok(()) => restrict_directory(path),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(io_error("create", path)(error)),
-    }
-}
-
-/// Sets a directory of ours to 0700, which a umask may have taken from or an owner added to.
-fn restrict_directory(path: &Path) -> Result<(), Error> {
-    let meta = fs::symlink_metadata(path).map_err(io_error("look at", path))?;
-    if meta.is_dir() {
-        // A file system without modes refuses; then what it shows is what counts.
-        let _ = set_mode(path, &meta, 0o700);
-    }
-    Ok(())
-}
-
 /// Sets a new file to 0600 whatever the umask is.
 fn restrict_file(file: &File) {
     #[cfg(unix)]
@@ -350,7 +186,7 @@ fn restrict_file(file: &File) {
         use std::os::unix::fs::PermissionsExt;
         let mode = file.metadata().map(|meta| meta.permissions().mode());
         if !mode.is_ok_and(|mode| mode & 0o7777 == 0o600) {
-            // A file system without modes refuses; then what it shows is what counts.
+            // A file system without modes refuses; the later check uses the mode that it shows.
             let _ = file.set_permissions(fs::Permissions::from_mode(0o600));
         }
     }
@@ -358,21 +194,7 @@ fn restrict_file(file: &File) {
     let _ = file;
 }
 
-#[cfg(unix)]
-fn set_mode(path: &Path, meta: &Metadata, mode: u32) -> Result<(), ()> {
-    use std::os::unix::fs::PermissionsExt;
-    if meta.permissions().mode() & 0o7777 == mode {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(drop)
-}
-
-#[cfg(not(unix))]
-fn set_mode(_: &Path, _: &Metadata, _: u32) -> Result<(), ()> {
-    Ok(())
-}
-
-/// No link is followed, and a FIFO does not hold us up.
+/// Follows no link, and does not block on a FIFO.
 fn refuse_links(options: &mut OpenOptions) {
     #[cfg(unix)]
     {
@@ -392,8 +214,8 @@ fn private(options: &mut OpenOptions) {
     let _ = options;
 }
 
-/// When the file last changed in any way. An entry's own time says when it expires, so a
-/// temporary one's age has to be told by another clock.
+/// When the file last changed in any way. The modification time of an entry is its expiry, so the
+/// age of a temporary file needs another clock.
 pub(super) fn changed(meta: &Metadata) -> Option<SystemTime> {
     #[cfg(unix)]
     {
@@ -425,22 +247,6 @@ pub(super) fn is_still(file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_directory_that_another_has_just_made_is_as_good() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("x");
-        assert!(make_directory(&path).is_ok() && path.is_dir());
-        assert!(make_directory(&path).is_ok());
-        let error = make_directory(&path.join("y/z")).expect_err("nothing to make it in");
-        assert!(matches!(
-            error,
-            Error::Io {
-                doing: "create",
-                ..
-            }
-        ));
-    }
 
     #[test]
     fn temporary_files_have_names_of_their_own() {

@@ -1,8 +1,8 @@
-//! What a file of the cache says, and what its name says about it.
+//! The contents of the cache's files, and the kinds of their names.
 //!
-//! A file is a hint, never an authority: whatever is wrong with it makes it a miss. It repeats the
-//! host and the name that it is filed under, so that one that was copied or moved is not taken for
-//! another's.
+//! A file is a hint, never an authority: anything wrong with it makes it a miss. It repeats the
+//! host and the key that it is filed under, so that a copied or moved file does not serve as an
+//! entry for another key.
 
 use std::borrow::Cow;
 
@@ -10,46 +10,50 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use crate::problem::{Problem, ProblemKind};
+use crate::secret::{self, Secret};
 use crate::token::{Login, Token};
 
 use super::NegativeEntry;
 
-/// Readers take no other.
+/// The only version that is read.
 const VERSION: u32 = 1;
 
-/// A file name without its ending where a docker login is kept.
+/// The stem of the file that holds a stored docker login.
 pub(super) const LOGIN: &str = "login";
 
-/// What a file in a registry's directory is, by its name.
+/// The kind of a file in a registry's directory, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CacheFile {
-    /// A token, or a kept login; with its name.
+    /// A token or a stored login, with its stem.
     Entry(String),
+    /// A password that this program has issued; its stem is the password's digest.
+    Issued,
     Failure,
     Lock,
     Temp,
-    /// Not ours.
+    /// Not a file of this version.
     Other,
 }
 
 impl CacheFile {
     pub(super) fn of(file: &str) -> Self {
-        let is_ours = |stem: &str| {
+        let is_stem = |stem: &str| {
             let hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
             stem == LOGIN || stem.len() == 64 && stem.bytes().all(hex)
         };
         if let Some(temp) = file.strip_prefix('.') {
             let parts: Vec<_> = temp.split('.').collect();
             return match parts[..] {
-                [stem, _, _, "tmp"] if is_ours(stem) => Self::Temp,
+                [stem, _, _, "tmp"] if is_stem(stem) => Self::Temp,
                 _ => Self::Other,
             };
         }
         match file.split_once('.') {
-            Some((stem, "json")) if is_ours(stem) => Self::Entry(stem.to_owned()),
-            Some((stem, "failure")) if is_ours(stem) => Self::Failure,
-            Some((stem, "lock")) if is_ours(stem) => Self::Lock,
+            Some((stem, "json")) if is_stem(stem) => Self::Entry(stem.to_owned()),
+            Some((stem, "issued")) if is_stem(stem) => Self::Issued,
+            Some((stem, "failure")) if is_stem(stem) => Self::Failure,
+            Some((stem, "lock")) if is_stem(stem) => Self::Lock,
             _ => Self::Other,
         }
     }
@@ -61,9 +65,14 @@ struct EntryFile<'a> {
     version: u32,
     #[serde(borrow)]
     host: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
+    key: &'a str,
     ambient: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<&'a str>,
     #[serde(borrow)]
     username: Cow<'a, str>,
     #[serde(borrow)]
@@ -72,56 +81,81 @@ struct EntryFile<'a> {
     expires_at: i64,
 }
 
-/// A token and whether its principal was named by its source.
+/// A token, and what it was obtained with or stored for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) token: Token,
+    /// Whether the source had to say who the principal is.
     pub(super) ambient: bool,
+    /// The digest of the SSO or console session.
+    pub(super) session_digest: Option<String>,
+    /// The account that a docker login was stored for.
+    pub(super) account_id: Option<String>,
+    /// Its region.
+    pub(super) region: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn of(token: Token) -> Self {
+        Self {
+            token,
+            ambient: false,
+            session_digest: None,
+            account_id: None,
+            region: None,
+        }
+    }
 }
 
 /// The bytes of an entry's file.
 pub(super) fn format(
     host: &str,
-    name: &str,
-    token: &Token,
-    ambient: bool,
+    key: &str,
+    entry: &Entry,
 ) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-    let login = &token.login;
+    let Token {
+        login,
+        issued_at,
+        expires_at,
+    } = &entry.token;
     let file = EntryFile {
         version: VERSION,
         host: host.into(),
-        name: name.into(),
-        ambient,
+        key,
+        ambient: entry.ambient,
+        session_digest: entry.session_digest.as_deref(),
+        account_id: entry.account_id.as_deref(),
+        region: entry.region.as_deref(),
         username: login.username.as_str().into(),
         password: login.password.expose().into(),
-        issued_at: token.issued_at.timestamp_millis(),
-        expires_at: token.expires_at.timestamp_millis(),
+        issued_at: issued_at.timestamp_millis(),
+        expires_at: expires_at.timestamp_millis(),
     };
-    // JSON makes six bytes of one at worst. Growing would leave copies in freed memory.
+    // JSON turns one byte into six at worst.
     let room = 6 * (login.username.len() + login.password.expose().len()) + 1024;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    let mut bytes = secret::buffer(room);
     serde_json::to_writer(&mut *bytes, &file)?;
     Ok(bytes)
 }
 
 /// Reads an entry's file; the error says what is wrong with it.
-pub(super) fn parse(bytes: &[u8], host: &str, name: &str) -> Result<Entry, &'static str> {
+pub(super) fn parse(bytes: &[u8], host: &str, key: &str) -> Result<Entry, &'static str> {
     let file: EntryFile<'_> =
-        serde_json::from_slice(bytes).map_err(|_| "is no entry of this version")?;
+        serde_json::from_slice(bytes).map_err(|_| "is not a v1 cache entry")?;
     let login = Login {
         username: file.username.into_owned(),
         password: Secret::new(file.password.into_owned()),
     };
     if file.version != VERSION {
-        return Err("is no entry of this version");
+        return Err("is not a v1 cache entry");
     }
-    if file.host != host || file.name != name {
-        return Err("is another's entry");
+    if file.host != host || file.key != key {
+        return Err("is an entry for another key");
     }
     if login.username.is_empty() || login.password.is_empty() {
         return Err("is an entry without a user or a password");
     }
-    let time = |ms| DateTime::from_timestamp_millis(ms).ok_or("is an entry of an impossible time");
+    let time = |ms| DateTime::from_timestamp_millis(ms).ok_or("is an entry with an invalid time");
     Ok(Entry {
         token: Token {
             login,
@@ -129,6 +163,9 @@ pub(super) fn parse(bytes: &[u8], host: &str, name: &str) -> Result<Entry, &'sta
             expires_at: time(file.expires_at)?,
         },
         ambient: file.ambient,
+        session_digest: file.session_digest.map(str::to_owned),
+        account_id: file.account_id.map(str::to_owned),
+        region: file.region.map(str::to_owned),
     })
 }
 
@@ -150,9 +187,10 @@ struct FailureFile<'a> {
     version: u32,
     #[serde(borrow)]
     host: Cow<'a, str>,
-    #[serde(borrow)]
-    name: Cow<'a, str>,
+    key: &'a str,
     at: i64,
+    count: u32,
+    kind: &'a str,
     shared: bool,
     #[serde(borrow)]
     cause: Cow<'a, str>,
@@ -160,34 +198,60 @@ struct FailureFile<'a> {
     hint: Cow<'a, str>,
 }
 
+const KINDS: [ProblemKind; 5] = [
+    ProblemKind::NoCredentials,
+    ProblemKind::Configuration,
+    ProblemKind::SessionExpired,
+    ProblemKind::Refused,
+    ProblemKind::Unavailable,
+];
+
+/// A stable name, which is never shown.
+fn kind_id(kind: ProblemKind) -> &'static str {
+    match kind {
+        ProblemKind::NoCredentials => "no-credentials",
+        ProblemKind::Configuration => "configuration",
+        ProblemKind::SessionExpired => "session-expired",
+        ProblemKind::Refused => "refused",
+        ProblemKind::Unavailable => "unavailable",
+    }
+}
+
 /// The bytes of a failure's file.
 pub(super) fn format_failure(
     host: &str,
-    name: &str,
+    key: &str,
     failure: &NegativeEntry,
 ) -> Result<Vec<u8>, serde_json::Error> {
+    let problem = &failure.problem;
     serde_json::to_vec(&FailureFile {
         version: VERSION,
         host: host.into(),
-        name: name.into(),
+        key,
         at: failure.at.timestamp_micros(),
-        shared: failure.shared,
-        cause: failure.cause.as_str().into(),
-        hint: failure.hint.as_str().into(),
+        count: failure.count,
+        kind: kind_id(problem.kind()),
+        shared: problem.is_shared(),
+        cause: problem.to_string().into(),
+        hint: problem.hint().into(),
     })
 }
 
 /// Reads a failure's file.
-pub(super) fn parse_failure(bytes: &[u8], host: &str, name: &str) -> Option<NegativeEntry> {
+pub(super) fn parse_failure(bytes: &[u8], host: &str, key: &str) -> Option<NegativeEntry> {
     let file: FailureFile<'_> = serde_json::from_slice(bytes).ok()?;
-    if file.version != VERSION || file.host != host || file.name != name {
+    if file.version != VERSION || file.host != host || file.key != key {
         return None;
     }
+    let kind = KINDS.into_iter().find(|kind| kind_id(*kind) == file.kind)?;
+    let problem = Problem::new(kind, file.cause, file.hint);
     Some(NegativeEntry {
         at: DateTime::from_timestamp_micros(file.at)?,
-        shared: file.shared,
-        cause: file.cause.into_owned(),
-        hint: file.hint.into_owned(),
+        count: file.count,
+        problem: match file.shared {
+            true => problem.shared(),
+            false => problem,
+        },
     })
 }
 
@@ -197,7 +261,7 @@ mod tests {
 
     use super::*;
 
-    const GOOD: &str = r#"{"version":1,"host":"h","name":"n","ambient":false,"username":"AWS","password":"pw","issued_at":1,"expires_at":2}"#;
+    const GOOD: &str = r#"{"version":1,"host":"h","key":"n","ambient":false,"username":"AWS","password":"pw","issued_at":1,"expires_at":2}"#;
 
     #[test]
     fn file_names_say_what_is_in_them() {
@@ -205,6 +269,7 @@ mod tests {
         let of = CacheFile::of;
         assert_eq!(of(&format!("{hex}.json")), CacheFile::Entry(hex.clone()));
         assert_eq!(of("login.json"), CacheFile::Entry("login".into()));
+        assert_eq!(of(&format!("{hex}.issued")), CacheFile::Issued);
         assert_eq!(of(&format!("{hex}.lock")), CacheFile::Lock);
         assert_eq!(of(&format!("{hex}.failure")), CacheFile::Failure);
         assert_eq!(of(&format!(".{hex}.1.2.tmp")), CacheFile::Temp);
@@ -232,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_wrong_is_a_miss() {
+    fn anything_wrong_is_a_miss() {
         assert!(parse(GOOD.as_bytes(), "h", "n").is_ok());
         assert!(parse(GOOD.as_bytes(), "x", "n").is_err());
         assert!(parse(GOOD.as_bytes(), "h", "x").is_err());
@@ -280,9 +345,8 @@ mod tests {
     fn a_failure_is_its_own_entrys() {
         let failure = NegativeEntry {
             at: DateTime::from_timestamp_micros(1_800_000_000_123_456).expect("in range"),
-            shared: true,
-            cause: "the \"cause\"\n".into(),
-            hint: "the hint".into(),
+            count: 3,
+            problem: Problem::new(ProblemKind::Unavailable, "the \"cause\"\n", "the hint").shared(),
         };
         let bytes = format_failure("h", "n", &failure).expect("formatted");
         assert_eq!(parse_failure(&bytes, "h", "n"), Some(failure));
@@ -293,6 +357,21 @@ mod tests {
         assert_eq!(parse_failure(newer.as_bytes(), "h", "n"), None);
     }
 
+    #[test]
+    fn every_problem_kind_survives_the_round_trip() {
+        for kind in KINDS {
+            let failure = NegativeEntry {
+                at: DateTime::UNIX_EPOCH,
+                count: 1,
+                problem: Problem::new(kind, "cause", "hint"),
+            };
+            let bytes = format_failure("h", "n", &failure).expect("formatted");
+            assert_eq!(parse_failure(&bytes, "h", "n"), Some(failure));
+        }
+        let text = r#"{"version":1,"host":"h","key":"n","at":1,"count":1,"kind":"x","shared":true,"cause":"c","hint":""}"#;
+        assert_eq!(parse_failure(text.as_bytes(), "h", "n"), None);
+    }
+
     proptest! {
         #[test]
         fn an_entry_survives_the_round_trip(
@@ -301,6 +380,8 @@ mod tests {
             issued_at in -4_000_000_000_000i64..4_000_000_000_000,
             life in 0i64..100_000_000,
             ambient: bool,
+            session_digest in proptest::option::of("[0-9a-f]{64}"),
+            account_id in proptest::option::of("[0-9]{12}"),
         ) {
             let time = |ms| DateTime::from_timestamp_millis(ms).expect("in range");
             let token = Token {
@@ -308,9 +389,11 @@ mod tests {
                 issued_at: time(issued_at),
                 expires_at: time(issued_at + life),
             };
-            let bytes = format("h", "n", &token, ambient).expect("formatted");
-            prop_assert_eq!(expiry(&bytes), Some(token.expires_at));
-            prop_assert_eq!(parse(&bytes, "h", "n"), Ok(Entry { token, ambient }));
+            let region = account_id.as_ref().map(|_| "us-east-1".to_owned());
+            let entry = Entry { token, ambient, session_digest, account_id, region };
+            let bytes = format("h", "n", &entry).expect("formatted");
+            prop_assert_eq!(expiry(&bytes), Some(entry.token.expires_at));
+            prop_assert_eq!(parse(&bytes, "h", "n"), Ok(entry));
         }
 
         #[test]

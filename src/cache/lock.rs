@@ -1,15 +1,19 @@
-//! One process asks AWS, the others wait for what it gets: but never for long.
+//! Single-flight: one process calls AWS, the others wait for its outcome, but never for long.
 //!
-//! The lock is an advisory one of the kernel's on a file beside the entry, so it ends with its
-//! holder, however that ends. Waiting is polling: whoever waits looks for the outcome each time
-//! and leaves as soon as it is there, without taking the lock, so that hundreds of waiters do not
-//! hand it on one by one. Where the file system has no locks, everybody goes on without.
+//! The lock is an advisory lock of the kernel on a lock file next to the entry, so it ends with the
+//! lock holder, however that ends. Waiting is polling: a waiter looks for the outcome each time and
+//! leaves as soon as it is there, without taking the lock, so that hundreds of waiters do not pass
+//! it on one by one. Where the file system has no locks, or a lock call blocks, every process goes
+//! on without.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::disk::{self, Owner};
+use super::disk;
 use super::{Cache, Error};
 use crate::fs::try_lock_exclusive;
 use crate::principal::CacheKey;
@@ -31,15 +35,26 @@ pub enum Wait {
 pub enum LockOutcome<T> {
     /// We hold the lock until the guard is dropped.
     Acquired(Guard),
-    /// What was waited for is there, and we do not hold the lock.
+    /// The outcome is there, and we do not hold the lock.
     Polled(T),
     /// Another process still holds the lock: go on without it.
     TimedOut,
-    /// There can be no lock here: go on without it.
+    /// There are no locks here: go on without one.
     Unavailable,
 }
 
-/// A lock that is held. Dropping it removes the lock file and frees the lock.
+/// What the sweep knows of a lock file.
+#[derive(Debug)]
+pub(super) enum ToRemove {
+    /// Another process holds the lock.
+    Held,
+    /// We hold it.
+    Locked(Guard),
+    /// There are no locks here.
+    NoLocks,
+}
+
+/// A held lock. Dropping it removes the lock file and frees the lock.
 #[derive(Debug)]
 pub struct Guard {
     file: File,
@@ -48,65 +63,136 @@ pub struct Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Removed while it is still locked, so that only its holder removes it. Elsewhere than on
-        // Unix a file that is open cannot be told from its successor: there the sweep does it.
+        // Removed while it is still locked, so that only the lock holder removes it. On other
+        // systems than Unix an open file cannot be told from its successor: the sweep removes it.
         if cfg!(unix) && disk::is_still(&self.file, &self.path) {
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// The lock, if nobody else holds it.
-fn take(owner: Owner, path: &Path) -> Result<Option<Guard>, Error> {
-    loop {
-        let file = owner.open_lock(path)?;
-        match try_lock_exclusive(&file) {
-            // Its last holder may have removed the file after we opened it.
-            Ok(true) if !disk::is_still(&file, path) => {}
-            Ok(true) => {
-                let path = path.to_owned();
-                return Ok(Some(Guard { file, path }));
-            }
-            Ok(false) => return Ok(None),
-            Err(error) => return Err(disk::io_error("lock", path)(error)),
-        }
+/// How long a lock call may take that does not wait for the lock.
+const CALL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The stack of the thread that makes the lock calls.
+const STACK: usize = 128 << 10;
+
+/// Makes lock calls on a thread of its own. On NFS, for one, `flock` can block for ever, also when
+/// told not to wait, if the lock service cannot be reached. The thread starts with the first call;
+/// after one that blocks there are no more.
+#[derive(Debug, Default)]
+pub(super) struct Locker(RefCell<LockThread>);
+
+#[derive(Debug, Default)]
+enum LockThread {
+    #[default]
+    NotStarted,
+    Running {
+        calls: mpsc::Sender<File>,
+        results: mpsc::Receiver<(File, io::Result<bool>)>,
+    },
+    Stuck,
+}
+
+impl LockThread {
+    fn start() -> io::Result<Self> {
+        let (calls, incoming) = mpsc::channel::<File>();
+        let (done, results) = mpsc::channel();
+        std::thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || {
+                for file in incoming {
+                    let result = try_lock_exclusive(&file);
+                    // Without a receiver the file is closed, which frees the lock.
+                    if done.send((file, result)).is_err() {
+                        break;
+                    }
+                }
+            })?;
+        Ok(Self::Running { calls, results })
     }
 }
 
-/// Removes a lock file that nobody holds.
-pub(super) fn remove_if_free(owner: Owner, path: &Path) {
-    if let Ok(Some(guard)) = take(owner, path) {
-        let _ = fs::remove_file(path);
-        drop(guard);
+impl Locker {
+    /// Takes the lock on an open file; none if another process holds it.
+    fn try_lock(&self, file: File, timeout: Duration) -> io::Result<Option<File>> {
+        let mut thread = self.0.borrow_mut();
+        if matches!(*thread, LockThread::NotStarted) {
+            *thread = LockThread::start()?;
+        }
+        if let LockThread::Running { calls, results } = &*thread
+            && calls.send(file).is_ok()
+            && let Ok((file, result)) = results.recv_timeout(timeout)
+        {
+            return result.map(|locked| locked.then_some(file));
+        }
+        *thread = LockThread::Stuck;
+        Err(io::Error::new(ErrorKind::TimedOut, "the lock call blocks"))
     }
 }
 
 impl Cache<'_> {
-    /// Takes the lock of one entry. While another process holds it, `poll` is asked again and
+    /// The lock on a file, unless another process holds it.
+    fn take(&self, path: &Path, timeout: Duration) -> Result<Option<Guard>, Error> {
+        loop {
+            let file = self.owner.open_lock(path)?;
+            let locked = self.locker.try_lock(file, timeout.min(CALL_TIMEOUT));
+            match locked.map_err(disk::io_error("lock", path))? {
+                // Its last holder may have removed the file after we opened it.
+                Some(file) if !disk::is_still(&file, path) => {}
+                Some(file) => {
+                    let path = path.to_owned();
+                    return Ok(Some(Guard { file, path }));
+                }
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Takes the lock on a lock file for the sweep.
+    pub(super) fn lock_to_remove(&self, path: &Path) -> ToRemove {
+        match self.take(path, CALL_TIMEOUT) {
+            Ok(Some(guard)) => ToRemove::Locked(guard),
+            Ok(None) => ToRemove::Held,
+            Err(_) => ToRemove::NoLocks,
+        }
+    }
+
+    /// Takes the lock of one entry. While another process holds it, `poll` is called again and
     /// again for the outcome that is waited for, and ends the wait when it has one.
     pub fn lock<T>(
         &self,
         host: &str,
-        name: &CacheKey,
+        key: &CacheKey,
+        wait: Wait,
+        poll: impl FnMut() -> Option<T>,
+    ) -> LockOutcome<T> {
+        self.lock_stem(host, key.as_str(), wait, poll)
+    }
+
+    pub(super) fn lock_stem<T>(
+        &self,
+        host: &str,
+        stem: &str,
         wait: Wait,
         mut poll: impl FnMut() -> Option<T>,
     ) -> LockOutcome<T> {
         let started = Instant::now();
-        let timeout = match wait {
-            Wait::No => Duration::ZERO,
-            Wait::AtMost(timeout) => timeout,
+        let (timeout, call_timeout) = match wait {
+            Wait::No => (Duration::ZERO, CALL_TIMEOUT / 2),
+            Wait::AtMost(timeout) => (timeout, timeout),
         };
-        let file = format!("{}.lock", name.as_str());
+        let file = format!("{stem}.lock");
         let mut pause = FIRST_PAUSE;
         loop {
-            let taken = self.in_host_dir(host, |dir| take(self.owner, &dir.join(&file)));
+            let taken = self.in_host_dir(host, |dir| self.take(&dir.join(&file), call_timeout));
             match taken {
                 Ok(Some(guard)) => return LockOutcome::Acquired(guard),
                 Ok(None) => {}
                 Err(error) => {
                     self.say(&error);
                     self.log
-                        .debug(format_args!("cache: going on without a lock"));
+                        .debug(format_args!("cache: proceeding without a lock"));
                     return LockOutcome::Unavailable;
                 }
             }
@@ -119,7 +205,7 @@ impl Cache<'_> {
             }
             std::thread::sleep(jittered(pause).min(left));
             pause = (pause * 2).min(LONGEST_PAUSE);
-            // Before the next try, so that nobody takes a lock only to find that all is done.
+            // Before the next try: a lock that is no longer needed is not taken.
             if let Some(outcome) = poll() {
                 return LockOutcome::Polled(outcome);
             }
@@ -147,12 +233,12 @@ mod tests {
     const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
     fn cache(base: &Path) -> Cache<'static> {
-        Cache::open(base.join("cache"), Log::off())
+        Cache::open(super::super::tests::place(base.join("cache")), Log::off())
     }
 
-    fn lock_file(base: &Path, name: &CacheKey) -> PathBuf {
+    fn lock_file(base: &Path, key: &CacheKey) -> PathBuf {
         let host = base.join("cache/v1").join(HOST);
-        host.join(format!("{}.lock", name.as_str()))
+        host.join(format!("{}.lock", key.as_str()))
     }
 
     fn nothing() -> Option<()> {
@@ -162,12 +248,12 @@ mod tests {
     #[test]
     fn free_lock_is_taken_and_leaves_no_file() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
-        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        let key = CacheKey::for_test(1);
+        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &key, Wait::No, nothing)
         else {
             panic!("not acquired");
         };
-        let path = lock_file(dir.path(), &name);
+        let path = lock_file(dir.path(), &key);
         assert!(path.is_file());
         drop(guard);
         assert!(!path.exists());
@@ -176,17 +262,17 @@ mod tests {
     #[test]
     fn a_held_lock_is_waited_for_no_longer_than_was_said() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (name, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
+        let (key, other) = (CacheKey::for_test(1), CacheKey::for_test(2));
         let cache = cache(dir.path());
-        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &key, Wait::No, nothing) else {
             panic!("not acquired");
         };
-        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        let outcome = cache.lock(HOST, &key, Wait::No, nothing);
         assert!(matches!(outcome, LockOutcome::TimedOut));
         let started = Instant::now();
         let wait = Wait::AtMost(Duration::from_millis(120));
         assert!(matches!(
-            cache.lock(HOST, &name, wait, nothing),
+            cache.lock(HOST, &key, wait, nothing),
             LockOutcome::TimedOut
         ));
         let took = started.elapsed();
@@ -199,13 +285,13 @@ mod tests {
     #[test]
     fn a_waiter_leaves_with_what_it_waited_for() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let cache = cache(dir.path());
-        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &key, Wait::No, nothing) else {
             panic!("not acquired");
         };
         let mut polls = 0;
-        let outcome = cache.lock(HOST, &name, Wait::AtMost(Duration::from_mins(1)), || {
+        let outcome = cache.lock(HOST, &key, Wait::AtMost(Duration::from_mins(1)), || {
             polls += 1;
             (polls == 4).then_some("token")
         });
@@ -215,8 +301,8 @@ mod tests {
     #[test]
     fn the_lock_passes_on_when_its_holder_is_done() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
-        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &name, Wait::No, nothing)
+        let key = CacheKey::for_test(1);
+        let LockOutcome::Acquired(guard) = cache(dir.path()).lock(HOST, &key, Wait::No, nothing)
         else {
             panic!("not acquired");
         };
@@ -224,7 +310,7 @@ mod tests {
             let waiter = scope.spawn(|| {
                 let wait = Wait::AtMost(Duration::from_mins(1));
                 matches!(
-                    cache(dir.path()).lock(HOST, &name, wait, nothing),
+                    cache(dir.path()).lock(HOST, &key, wait, nothing),
                     LockOutcome::Acquired(_)
                 )
             });
@@ -237,22 +323,22 @@ mod tests {
     #[test]
     fn the_file_of_a_killed_holder_is_no_lock() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
-        let path = lock_file(dir.path(), &name);
-        drop(cache(dir.path()).lock(HOST, &name, Wait::No, nothing));
+        let key = CacheKey::for_test(1);
+        let path = lock_file(dir.path(), &key);
+        drop(cache(dir.path()).lock(HOST, &key, Wait::No, nothing));
         fs::create_dir_all(path.parent().expect("a parent")).expect("made");
         fs::write(&path, "").expect("written");
         #[cfg(unix)]
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("set");
-        let outcome = cache(dir.path()).lock(HOST, &name, Wait::No, nothing);
+        let outcome = cache(dir.path()).lock(HOST, &key, Wait::No, nothing);
         assert!(matches!(outcome, LockOutcome::Acquired(_)));
     }
 
     #[test]
     fn two_hundred_waiters_make_one_call() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let (calls, done, taken) = (
             AtomicUsize::new(0),
             AtomicUsize::new(0),
@@ -266,7 +352,7 @@ mod tests {
                     let poll = || (done.load(Ordering::SeqCst) > 0).then_some(());
                     barrier.wait();
                     let wait = Wait::AtMost(Duration::from_mins(1));
-                    match cache.lock(HOST, &name, wait, poll) {
+                    match cache.lock(HOST, &key, wait, poll) {
                         LockOutcome::Acquired(_guard) => {
                             taken.fetch_add(1, Ordering::SeqCst);
                             if poll().is_none() {
@@ -282,13 +368,13 @@ mod tests {
             }
         });
         assert_eq!(calls.load(Ordering::SeqCst), 1);
-        assert!(!lock_file(dir.path(), &name).exists());
+        assert!(!lock_file(dir.path(), &key).exists());
     }
 
     #[test]
     fn lock_is_exclusive_though_its_file_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let (inside, turns) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -296,7 +382,7 @@ mod tests {
                     let cache = cache(dir.path());
                     for _ in 0..150 {
                         let wait = Wait::AtMost(Duration::from_mins(1));
-                        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &name, wait, nothing)
+                        let LockOutcome::Acquired(_guard) = cache.lock(HOST, &key, wait, nothing)
                         else {
                             panic!("not acquired");
                         };
@@ -314,14 +400,14 @@ mod tests {
     #[test]
     fn a_guard_leaves_its_successors_file_alone() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let cache = cache(dir.path());
-        let path = lock_file(dir.path(), &name);
-        let LockOutcome::Acquired(first) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let path = lock_file(dir.path(), &key);
+        let LockOutcome::Acquired(first) = cache.lock(HOST, &key, Wait::No, nothing) else {
             panic!("not acquired");
         };
         fs::remove_file(&path).expect("removed");
-        let LockOutcome::Acquired(_second) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let LockOutcome::Acquired(_second) = cache.lock(HOST, &key, Wait::No, nothing) else {
             panic!("not acquired");
         };
         drop(first);
@@ -331,18 +417,18 @@ mod tests {
     #[test]
     fn only_a_free_lock_file_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let cache = cache(dir.path());
-        let path = lock_file(dir.path(), &name);
-        let LockOutcome::Acquired(guard) = cache.lock(HOST, &name, Wait::No, nothing) else {
+        let path = lock_file(dir.path(), &key);
+        let LockOutcome::Acquired(guard) = cache.lock(HOST, &key, Wait::No, nothing) else {
             panic!("not acquired");
         };
-        remove_if_free(cache.owner, &path);
+        assert!(matches!(cache.lock_to_remove(&path), ToRemove::Held));
         assert!(path.exists());
         drop(guard);
         drop(cache.owner.open_lock(&path));
         assert!(path.exists());
-        remove_if_free(cache.owner, &path);
+        drop(cache.lock_to_remove(&path));
         assert!(!path.exists());
     }
 
@@ -351,13 +437,13 @@ mod tests {
     fn what_is_no_lock_file_is_put_away_or_done_without() {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let dir = tempfile::tempdir().expect("a directory");
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         let cache = cache(dir.path());
-        let path = lock_file(dir.path(), &name);
-        drop(cache.lock(HOST, &name, Wait::No, nothing));
+        let path = lock_file(dir.path(), &key);
+        drop(cache.lock(HOST, &key, Wait::No, nothing));
         let acquired = || {
             matches!(
-                cache.lock(HOST, &name, Wait::No, nothing),
+                cache.lock(HOST, &key, Wait::No, nothing),
                 LockOutcome::Acquired(_)
             )
         };
@@ -371,12 +457,12 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("set");
         assert!(acquired());
         fs::create_dir_all(path.join("full")).expect("made");
-        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        let outcome = cache.lock(HOST, &key, Wait::No, nothing);
         assert!(matches!(outcome, LockOutcome::Unavailable));
         fs::remove_dir_all(&path).expect("removed");
         fs::set_permissions(dir.path().join("cache"), fs::Permissions::from_mode(0o777))
             .expect("set");
-        let outcome = cache.lock(HOST, &name, Wait::No, nothing);
+        let outcome = cache.lock(HOST, &key, Wait::No, nothing);
         assert!(matches!(outcome, LockOutcome::Unavailable));
     }
 

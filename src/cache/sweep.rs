@@ -1,9 +1,8 @@
-//! What nobody needs any more goes when an entry is written: expired tokens of any principal, and
-//! what killed processes left. Otherwise a cache only grows, as that of the helper did that this
-//! one replaces.
+//! Removes expired entries of every principal and leftovers of killed processes whenever an entry
+//! is written. Otherwise a cache only grows, as that of the Amazon ECR credential helper did.
 //!
 //! An entry's modification time is its expiry, so that ten thousand entries are judged without
-//! opening one; only what is due to go is read. Nothing here is an error.
+//! opening one; only those to be removed are read. Nothing here is an error.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,21 +10,22 @@ use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
 
-use super::disk::{self, Links};
+use super::Cache;
+use super::disk;
 use super::entry::{self, CacheFile};
-use super::{Cache, lock};
+use super::lock::ToRemove;
 
-/// After this long untouched, anything of ours goes.
+/// After this long untouched, any file of ours is removed.
 const DAY: Duration = Duration::from_hours(24);
 
-/// A shared failure counts for seconds, a failed renewal for a minute.
-const FAILURE_LIFE: Duration = Duration::from_mins(10);
+/// A shared failure counts for seconds, a failed renewal for a quarter of an hour.
+const FAILURE_LIFE: Duration = Duration::from_hours(1);
 
-/// Writing a file takes milliseconds; a writer whose file is gone tries again.
+/// Writing a file takes milliseconds; a writer whose file was removed tries again.
 const TEMP_LIFE: Duration = Duration::from_mins(1);
 
-/// The youngest temporary files of a registry that may be in use, so that there is a bound however
-/// many processes are killed.
+/// How many temporary files of a registry, the youngest, may be in use: a bound however many
+/// processes are killed.
 const TEMPS: usize = 32;
 
 /// What happens to a file.
@@ -33,7 +33,7 @@ const TEMPS: usize = 32;
 enum Verdict {
     Keep,
     Remove,
-    /// If the file itself says so, too: its time may come from a backup.
+    /// If the file itself says so too: its time may come from a backup.
     RemoveIfExpired,
     RemoveIfFree,
 }
@@ -43,6 +43,7 @@ fn verdict(kind: &CacheFile, age: Duration, unchanged: Duration) -> Verdict {
     match kind {
         CacheFile::Entry(_) if age > DAY => Verdict::Remove,
         CacheFile::Entry(_) if !age.is_zero() => Verdict::RemoveIfExpired,
+        CacheFile::Issued if !age.is_zero() => Verdict::Remove,
         CacheFile::Failure if age > FAILURE_LIFE => Verdict::Remove,
         CacheFile::Temp if unchanged > TEMP_LIFE => Verdict::Remove,
         CacheFile::Lock if age > DAY => Verdict::RemoveIfFree,
@@ -51,7 +52,7 @@ fn verdict(kind: &CacheFile, age: Duration, unchanged: Duration) -> Verdict {
 }
 
 impl Cache<'_> {
-    /// Removes what is of no use any more, in all registries.
+    /// Removes files that are no longer of use, in all registries.
     pub(super) fn sweep(&self, now: DateTime<Utc>) {
         let mut gone = 0;
         for (_, dir) in self.host_dirs() {
@@ -59,7 +60,7 @@ impl Cache<'_> {
         }
         if gone > 0 {
             self.log
-                .debug(format_args!("cache: {gone} files of no more use removed"));
+                .debug(format_args!("cache: {gone} expired files removed"));
         }
     }
 
@@ -88,10 +89,10 @@ impl Cache<'_> {
                 }
                 Verdict::RemoveIfExpired => self.remove_expired(&path, now),
                 Verdict::Remove => fs::remove_file(&path).is_ok(),
-                Verdict::RemoveIfFree => {
-                    lock::remove_if_free(self.owner, &path);
-                    !path.exists()
-                }
+                Verdict::RemoveIfFree => match self.lock_to_remove(&path) {
+                    ToRemove::Held => false,
+                    ToRemove::Locked(_) | ToRemove::NoLocks => fs::remove_file(&path).is_ok(),
+                },
             };
             if removed {
                 gone += 1;
@@ -107,31 +108,25 @@ impl Cache<'_> {
             gone += usize::from(fs::remove_file(path).is_ok());
         }
         if kept == 0 {
-            // Fails if something has just been put there, as it should.
+            // Fails if another process has just written a file there, as it should.
             let _ = fs::remove_dir(dir);
         }
         gone
     }
 
-    /// Removes an entry, unless another process replaces it by a good one meanwhile: it is taken
-    /// out of the way, looked at once more, and put back if it turns out to be another.
+    /// Removes an entry if it has expired, under the entry's lock: the lock holder is about to
+    /// replace it.
     fn remove_expired(&self, path: &Path, now: DateTime<Utc>) -> bool {
         if !self.is_expired(path, now) {
             return false;
         }
-        let Some(away) = quarantine_path(path) else {
-            return false;
+        let _guard = match self.lock_to_remove(&path.with_extension("lock")) {
+            ToRemove::Held => return false,
+            ToRemove::Locked(guard) => Some(guard),
+            // At worst a newer entry is lost, and obtained again.
+            ToRemove::NoLocks => None,
         };
-        if fs::rename(path, &away).is_err() {
-            return false;
-        }
-        if self.is_expired(&away, now) {
-            return fs::remove_file(&away).is_ok();
-        }
-        // Does nothing if there is a newer one already.
-        let _ = fs::hard_link(&away, path);
-        let _ = fs::remove_file(&away);
-        false
+        self.is_expired(path, now) && fs::remove_file(path).is_ok()
     }
 
     /// Whether the entry has expired, or has not been touched for a day.
@@ -148,7 +143,7 @@ impl Cache<'_> {
         }
     }
 
-    /// The directories of all registries, where they are to be trusted.
+    /// The trusted directories of all registries.
     pub(super) fn host_dirs(&self) -> Vec<(String, PathBuf)> {
         let Some(root) = self.root_to_read() else {
             return Vec::new();
@@ -161,7 +156,7 @@ impl Cache<'_> {
             super::is_plain_host(&name).then(|| (name, file.path()))
         });
         names
-            .filter(|(_, path)| matches!(self.owner.directory(path, Links::Refused), Ok(true)))
+            .filter(|(_, path)| matches!(self.owner.directory(path), Ok(true)))
             .collect()
     }
 }
@@ -169,7 +164,7 @@ impl Cache<'_> {
 fn judge(kind: &CacheFile, meta: &fs::Metadata, now: DateTime<Utc>) -> Verdict {
     let unchanged = since(disk::changed(meta), now);
     match verdict(kind, since(meta.modified().ok(), now), unchanged) {
-        // A directory is put away by the token that takes its place.
+        // The token that takes its place removes a directory.
         _ if meta.is_dir() => Verdict::Keep,
         verdict => verdict,
     }
@@ -181,15 +176,10 @@ fn since(time: Option<SystemTime>, now: DateTime<Utc>) -> Duration {
         .unwrap_or_default()
 }
 
-/// A temporary name beside an entry, under which another sweep removes it if we are killed.
-fn quarantine_path(path: &Path) -> Option<PathBuf> {
-    let stem = path.file_stem()?.to_str()?;
-    Some(path.with_file_name(disk::temp_name(stem)))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{HOST, at, cache, file_of, token};
+    use super::super::Provenance;
+    use super::super::tests::{HOST, at, cache, file_of, place, registry, token};
     use super::*;
     use crate::principal::CacheKey;
 
@@ -239,24 +229,47 @@ mod tests {
         );
         let other = "public.ecr.aws";
         let short = token("short", 0, 600);
-        cache.put(HOST, &a, &short, false, at(0)).expect("put");
-        cache.put(other, &b, &short, false, at(0)).expect("put");
         cache
-            .keep_login(HOST, &short.login, at(600), at(0))
+            .put(HOST, &a, &short, Provenance::default(), at(0))
+            .expect("put");
+        cache
+            .put(other, &b, &short, Provenance::default(), at(0))
+            .expect("put");
+        cache
+            .store_login(&registry(HOST), &short.login, at(600), at(0))
             .expect("kept");
         cache
-            .put(HOST, &c, &token("long", 0, 7200), false, at(0))
+            .put(
+                HOST,
+                &c,
+                &token("long", 0, 7200),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        assert!(cache.get(HOST, &a).is_some() && cache.get(other, &b).is_some());
+        assert!(
+            cache.get(HOST, &a, None, at(0)).is_some()
+                && cache.get(other, &b, None, at(0)).is_some()
+        );
         let long = token("long", 601, 7200);
         cache
-            .put(HOST, &CacheKey::for_test(4), &long, false, at(601))
+            .put(
+                HOST,
+                &CacheKey::for_test(4),
+                &long,
+                Provenance::default(),
+                at(601),
+            )
             .expect("put");
-        assert_eq!(cache.get(HOST, &a), None);
-        assert_eq!(cache.get(other, &b), None);
-        assert_eq!(cache.kept_login(HOST, at(0)), None);
-        assert!(cache.get(HOST, &c).is_some());
-        assert!(cache.get(HOST, &CacheKey::for_test(4)).is_some());
+        assert_eq!(cache.get(HOST, &a, None, at(0)), None);
+        assert_eq!(cache.get(other, &b, None, at(0)), None);
+        assert_eq!(cache.stored_login(&registry(HOST), at(0)), None);
+        assert!(cache.get(HOST, &c, None, at(0)).is_some());
+        assert!(
+            cache
+                .get(HOST, &CacheKey::for_test(4), None, at(601))
+                .is_some()
+        );
         let hosts: Vec<_> = cache
             .host_dirs()
             .into_iter()
@@ -270,7 +283,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let lines = std::cell::RefCell::new(Vec::new());
         let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
-        let cache = Cache::open(dir.path().join("cache"), crate::log::Log::to(&write));
+        let cache = Cache::open(place(dir.path().join("cache")), crate::log::Log::to(&write));
         let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
         let other = "public.ecr.aws";
         for host in [HOST, other] {
@@ -288,7 +301,7 @@ mod tests {
         cache.sweep(at(601));
         cache.sweep(at(601));
         let said = lines.borrow().join("\n");
-        let one = |n: usize| format!("cache: {n} files of no more use removed");
+        let one = |n: usize| format!("cache: {n} expired files removed");
         // Too many temporary files; then what has expired, and by then the other ones are too old.
         assert_eq!(said, [one(3), one(2 + TEMPS)].join("\n"));
         assert!(temps.iter().all(|temp| !temp.exists()));
@@ -297,14 +310,20 @@ mod tests {
     #[test]
     fn valid_entry_survives_whatever_its_mtime() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 7200),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let path = file_of(&cache, &name, "json");
+        let path = file_of(&cache, &key, "json");
         age(&path, at(-60));
         cache.sweep(at(0));
-        assert!(cache.get(HOST, &name).is_some());
+        assert!(cache.get(HOST, &key, None, at(0)).is_some());
         age(&path, at(-24 * 3600 - 1));
         cache.sweep(at(0));
         assert!(!path.exists(), "untouched for more than a day");
@@ -313,11 +332,17 @@ mod tests {
     #[test]
     fn another_versions_entry_stays_for_a_day() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 7200),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let path = file_of(&cache, &name, "json");
+        let path = file_of(&cache, &key, "json");
         fs::write(&path, r#"{"version":2}"#).expect("written");
         age(&path, at(-3600));
         cache.sweep(at(0));
@@ -327,13 +352,19 @@ mod tests {
     #[test]
     fn sweep_takes_leftovers_and_no_foreign_file() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 72_000_000), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 72_000_000),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let entry = file_of(&cache, &name, "json");
+        let entry = file_of(&cache, &key, "json");
         let dir = entry.parent().expect("a parent");
-        let stem = name.as_str();
+        let stem = key.as_str();
         let ours = [
             format!("{stem}.lock"),
             format!("{stem}.failure"),
@@ -367,13 +398,19 @@ mod tests {
     #[test]
     fn temporary_files_are_bounded_at_any_time() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 7200),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let entry = file_of(&cache, &name, "json");
+        let entry = file_of(&cache, &key, "json");
         for number in 0..100 {
-            let file = format!(".{}.7.{number}.tmp", name.as_str());
+            let file = format!(".{}.7.{number}.tmp", key.as_str());
             fs::write(entry.with_file_name(file), "").expect("written");
         }
         cache.sweep(Utc::now());
@@ -384,11 +421,17 @@ mod tests {
     #[test]
     fn a_good_entry_that_comes_in_the_way_is_put_back() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 600), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 600),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let path = file_of(&cache, &name, "json");
+        let path = file_of(&cache, &key, "json");
         assert!(!cache.remove_expired(&path, at(599)));
         assert!(path.exists());
         assert!(cache.remove_expired(&path, at(600)));
@@ -400,33 +443,39 @@ mod tests {
     fn sweep_never_loses_a_renewed_entry() {
         let (_dir, cache) = cache();
         let base = cache.base.clone();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let sweeper = Cache::open(base.clone(), crate::log::Log::off());
+                let sweeper = Cache::open(place(base.clone()), crate::log::Log::off());
                 for _ in 0..300 {
                     sweeper.sweep(at(1000));
                 }
             });
             for _ in 0..100 {
                 let old = token("old", 0, 600);
-                cache.store(HOST, &name, &old).expect("put");
+                cache.store(HOST, &key, &old).expect("put");
                 let new = token("new", 0, 7200);
-                cache.store(HOST, &name, &new).expect("put");
+                cache.store(HOST, &key, &new).expect("put");
             }
         });
-        let left = cache.get(HOST, &name).expect("the last one");
+        let left = cache.get(HOST, &key, None, at(0)).expect("the last one");
         assert_eq!(left.login.password.expose(), "new");
     }
 
     #[test]
     fn ten_thousand_entries_are_swept_quickly() {
         let (_dir, cache) = cache();
-        let name = CacheKey::for_test(1);
+        let key = CacheKey::for_test(1);
         cache
-            .put(HOST, &name, &token("pw", 0, 7200), false, at(0))
+            .put(
+                HOST,
+                &key,
+                &token("pw", 0, 7200),
+                Provenance::default(),
+                at(0),
+            )
             .expect("put");
-        let entry = file_of(&cache, &name, "json");
+        let entry = file_of(&cache, &key, "json");
         for number in 0..10_000 {
             let file = format!("{}.json", CacheKey::for_test(number).as_str());
             let path = entry.with_file_name(file);

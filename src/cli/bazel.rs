@@ -8,15 +8,14 @@
 use std::io;
 use std::process::ExitCode;
 
+use super::{Context, explain};
+use crate::protocol;
+use crate::registry::Registry;
+use crate::secret::{self, Secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
-
-use super::{Context, explain};
-use crate::protocol;
-use crate::registry::Registry;
 
 /// Whether a request is Bazel's.
 pub(super) fn is_request(stdin: &str) -> bool {
@@ -53,34 +52,40 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
         writeln!(context.io.stdout, "{{}}")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let cache = context.cache();
-    let result = context.helper(cache.as_ref()).get(&registry);
+    let result = context.token(&registry);
     let io = &mut context.io;
     match result {
         Ok(token) => {
             let login = &token.login;
-            // With all of their room at once, or growing would leave copies behind.
-            let password = login.password.expose();
-            let room = login.username.len() + 1 + password.len();
-            let mut pair = Zeroizing::new(String::with_capacity(room));
-            pair.extend([&login.username, ":", password]);
-            let mut header = Zeroizing::new(String::with_capacity("Basic ".len() + 4 * room));
-            header.push_str("Basic ");
-            STANDARD.encode_string(pair.as_bytes(), &mut header);
+            let header = basic_auth(&login.username, &login.password);
             protocol::write_line(
                 io.stdout,
                 &Response {
                     headers: Headers {
-                        authorization: [&header],
+                        authorization: [header.expose()],
                     },
                     expires: token.expires_at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 },
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            explain(io, &error, &error.hint());
+        Err(problem) => {
+            explain(io, &problem, problem.hint());
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The value of an Authorization header.
+fn basic_auth(username: &str, password: &Secret) -> Secret {
+    let password = password.expose();
+    let room = username.len() + 1 + password.len();
+    let mut pair = secret::buffer(room);
+    for part in [username, ":", password] {
+        pair.extend_from_slice(part.as_bytes());
+    }
+    let mut header = String::with_capacity("Basic ".len() + 4 * room);
+    header.push_str("Basic ");
+    STANDARD.encode_string(&*pair, &mut header);
+    Secret::new(header)
 }

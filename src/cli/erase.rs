@@ -23,8 +23,13 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     // Also what was cached before the cache was disabled.
-    let Some(dir) = settings::cache_place(context.env) else {
-        return Ok(ExitCode::SUCCESS);
+    let dir = match settings::cache_place(context.env) {
+        Ok(Some(dir)) => dir,
+        Ok(None) => return Ok(ExitCode::SUCCESS),
+        Err(problem) => {
+            explain(io, &problem, problem.hint());
+            return refuse(io, format_args!("{problem}"));
+        }
     };
     match Cache::open(dir, context.log).erase(registry.host()) {
         Ok(_) => Ok(ExitCode::SUCCESS),

@@ -24,8 +24,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
         // docker calls a credsStore helper for every registry: nothing to report.
         return refuse(&mut context.io, format_args!("{NOT_FOUND}"));
     };
-    let cache = context.cache();
-    let result = context.helper(cache.as_ref()).get(&registry);
+    let result = context.token(&registry);
     let strict = settings::strict(context.env);
     let io = &mut context.io;
     match result {
@@ -33,12 +32,12 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             protocol::write_login(io.stdout, &server_url, &token.login)?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(error) => {
-            explain(io, &error, &error.hint());
+        Err(problem) => {
+            explain(io, &problem, problem.hint());
             // Most clients stop at any other answer, some of them for images of other registries
             // as well.
             match strict {
-                true => refuse(io, format_args!("{error}")),
+                true => refuse(io, format_args!("{problem}")),
                 false => refuse(io, format_args!("{NOT_FOUND}")),
             }
         }

@@ -6,30 +6,35 @@
 //! provider fails: so a failure is one line here.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use chrono::{DateTime, TimeDelta};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Context, Io, NAME};
+use super::{Context, NAME};
+use crate::helper::Cacheable;
 use crate::principal::PodIdentity;
+use crate::problem::Problem;
 use crate::protocol;
 use crate::registry::Registry;
 use crate::secret::Secret;
+use crate::settings;
 
 const API_VERSION: &str = "credentialprovider.kubelet.k8s.io/v1";
 
-/// The annotation of a service account that names the role to take, as in cloud-provider-aws.
+/// The annotation of a service account that names the role to assume, as in cloud-provider-aws.
 const ROLE_ANNOTATION: &str = "eks.amazonaws.com/ecr-role-arn";
 
 /// The variable that names it for all service accounts.
-const ROLE_VARIABLE: &str = "AWS_ECR_ROLE_ARN";
+const ROLE_VARIABLE: &str = settings::ROLE_ARN.name;
 
 /// The session name in CloudTrail, as in cloud-provider-aws.
 const SESSION_NAME: &str = "ecr-credential-provider";
+
+/// How much of a text from outside a message shows, in characters.
+const LONGEST_SHOWN: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,111 +64,170 @@ struct Auth<'a> {
     password: &'a str,
 }
 
-pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
-    let io = &mut context.io;
-    let stdin = match protocol::read(io.stdin) {
-        Ok(stdin) => stdin,
-        Err(error) => return Ok(fail(io, error, "the kubelet sends one JSON object")),
-    };
-    let mut request: Request = match serde_json::from_str(&stdin) {
-        Ok(request) => request,
-        // serde_json's own words would quote what it found, which may be the token.
-        Err(error) => {
-            let place = format!("line {}, column {}", error.line(), error.column());
-            return Ok(fail(
-                io,
-                format_args!("stdin is not a CredentialProviderRequest: {place}"),
-                "this action is for the kubelet: docker calls get",
-            ));
+/// Why there is no response: one line for the kubelet's log.
+struct Refusal {
+    cause: String,
+    hint: String,
+}
+
+impl Refusal {
+    fn new(cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            cause: cause.into(),
+            hint: hint.into(),
         }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::new(problem.to_string(), problem.hint())
+    }
+}
+
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    match respond(context)? {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Refusal { cause, hint }) => {
+            // A closed stderr is no reason to panic. Without a newline at the end the kubelet logs
+            // this as one line.
+            let _ = write!(context.io.stderr, "{NAME}: {cause}; hint: {hint}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
+    let (request, authority, registry) = match read(context) {
+        Ok(parts) => parts,
+        Err(refusal) => return Ok(Err(refusal)),
     };
+    let web_identity = match web_identity(context, request) {
+        Ok(web_identity) => web_identity,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    let result = context.helper(None).get_uncached(&registry, web_identity);
+    let (token, cacheable) = match result {
+        Ok(obtained) => obtained,
+        Err(problem) => return Ok(Err(problem.into())),
+    };
+    let now = (context.clock)();
+    let left = match cacheable {
+        Cacheable::Yes => token.expires_at - now,
+        Cacheable::No(_) => TimeDelta::zero(),
+    };
+    let auth = Auth {
+        username: &token.login.username,
+        password: token.login.password.expose(),
+    };
+    protocol::write_line(
+        context.io.stdout,
+        &Response {
+            api_version: API_VERSION,
+            kind: "CredentialProviderResponse",
+            cache_key_type: "Registry",
+            cache_duration: go_duration(left / 2),
+            auth: BTreeMap::from([(authority.as_str(), auth)]),
+        },
+    )?;
+    Ok(Ok(()))
+}
+
+/// The request, the registry's host as it is in the image's name, and the registry.
+fn read(context: &mut Context<'_>) -> Result<(Request, String, Registry), Refusal> {
+    let stdin = protocol::read(context.io.stdin)
+        .map_err(|error| Refusal::new(error.to_string(), "send one JSON object"))?;
+    let request: Request = serde_json::from_str(&stdin).map_err(|error| {
+        // serde_json's own message would quote what it found, which may be the token.
+        let (line, column) = (error.line(), error.column());
+        Refusal::new(
+            format!("stdin is not a CredentialProviderRequest: line {line}, column {column}"),
+            "let the kubelet call this: docker calls get",
+        )
+    })?;
     if request.api_version != API_VERSION || request.kind != "CredentialProviderRequest" {
-        return Ok(fail(
-            io,
-            format_args!(
-                "cannot answer {:?} of {:?}",
-                request.kind, request.api_version
+        return Err(Refusal::new(
+            format!(
+                "unsupported kind {:?} in apiVersion {:?}",
+                shown(&request.kind),
+                shown(&request.api_version)
             ),
-            format_args!("set apiVersion to {API_VERSION} in the CredentialProviderConfig"),
+            format!("set apiVersion to {API_VERSION} in the CredentialProviderConfig"),
         ));
     }
     let authority = request.image.split('/').next().unwrap_or_default();
-    let Some(registry) = Registry::from_server_url(authority) else {
-        return Ok(fail(
-            io,
-            format_args!("{authority:?} is not a registry of Amazon ECR"),
+    let registry = Registry::from_server_url(authority).ok_or_else(|| {
+        Refusal::new(
+            format!("{:?} is not a registry of Amazon ECR", shown(authority)),
             "let matchImages in the CredentialProviderConfig match ECR hosts only",
-        ));
-    };
+        )
+    })?;
+    let authority = authority.to_owned();
+    Ok((request, authority, registry))
+}
 
+/// The pod's identity; none if the node's is meant. A pod that names a role never gets the node's
+/// identity instead.
+fn web_identity(
+    context: &mut Context<'_>,
+    mut request: Request,
+) -> Result<Option<PodIdentity>, Refusal> {
     let token = request
         .service_account_token
         .as_mut()
         .filter(|token| !token.is_empty())
         .map(|token| Secret::new(std::mem::take(&mut **token)));
-    let role = request
+    let annotation = request
         .service_account_annotations
-        .as_ref()
-        .and_then(|annotations| annotations.get(ROLE_ANNOTATION))
-        .filter(|role| !role.trim().is_empty())
-        .cloned()
-        .or_else(|| context.env.var(ROLE_VARIABLE));
-    let web_identity = match (token, role) {
-        (Some(token), Some(role_arn)) => Some(PodIdentity {
+        .as_mut()
+        .and_then(|annotations| annotations.remove(ROLE_ANNOTATION));
+    let role = match annotation {
+        Some(role) => Some((role, format!("the annotation {ROLE_ANNOTATION}"))),
+        None => context
+            .env
+            .var(ROLE_VARIABLE)
+            .map(|role| (role, ROLE_VARIABLE.to_owned())),
+    };
+    match (token, role) {
+        // Graphic characters alone, so that no message has to escape it.
+        (_, Some((role, named_by)))
+            if role.is_empty() || !role.bytes().all(|b| b.is_ascii_graphic()) =>
+        {
+            Err(Refusal::new(
+                format!("{named_by} is not a role ARN: {:?}", shown(&role)),
+                format!("set {named_by} to the ARN of an IAM role, or remove it"),
+            ))
+        }
+        (Some(token), Some((role_arn, _))) => Ok(Some(PodIdentity {
             role_arn,
             session_name: SESSION_NAME.to_owned(),
             token,
-        }),
+        })),
+        (None, Some((_, named_by))) => Err(Refusal::new(
+            format!("{named_by} names a role, but no service-account token was sent"),
+            "set tokenAttributes in the CredentialProviderConfig",
+        )),
         (Some(_), None) => {
-            // Nobody to tell where stderr is closed.
+            // A closed stderr is no reason to fail.
             let _ = writeln!(
-                io.stderr,
+                context.io.stderr,
                 "{NAME}: a service-account token came without a role, so the node's identity is \
                  used; hint: annotate the service account with {ROLE_ANNOTATION} or set \
                  {ROLE_VARIABLE}"
             );
-            None
+            Ok(None)
         }
-        (None, _) => None,
-    };
-    let mut helper = context.helper(None);
-    let result = helper.get_uncached(&registry, web_identity);
-    let io = &mut context.io;
-    match result {
-        Ok((token, cacheable)) => {
-            let ends = if cacheable {
-                token.expires_at
-            } else {
-                DateTime::UNIX_EPOCH
-            };
-            let auth = Auth {
-                username: &token.login.username,
-                password: token.login.password.expose(),
-            };
-            protocol::write_line(
-                io.stdout,
-                &Response {
-                    api_version: API_VERSION,
-                    kind: "CredentialProviderResponse",
-                    cache_key_type: "Registry",
-                    cache_duration: go_duration((ends - (context.clock)()) / 2),
-                    auth: BTreeMap::from([(authority, auth)]),
-                },
-            )?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => Ok(fail(io, &error, error.hint())),
+        (None, None) => Ok(None),
     }
 }
 
-fn fail(io: &mut Io<'_>, cause: impl fmt::Display, hint: impl fmt::Display) -> ExitCode {
-    // Nobody to tell where stderr is closed.
-    let _ = writeln!(io.stderr, "{NAME}: {cause}; hint: {hint}");
-    ExitCode::FAILURE
+/// As much of a text from outside as a message shows.
+fn shown(text: &str) -> String {
+    text.chars().take(LONGEST_SHOWN).collect()
 }
 
-/// A duration as Go writes it, in whole seconds, which is how the kubelet reads it; what is
-/// negative is nothing.
+/// A duration as Go writes it, in whole seconds, which is how the kubelet reads it; zero if it is
+/// negative.
 fn go_duration(duration: TimeDelta) -> String {
     let seconds = duration.num_seconds().max(0);
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {

@@ -1,7 +1,8 @@
-//! `list`: the hosts that `get` can serve, as far as local facts tell.
+//! `list`: the hosts that `get` can serve, as far as local facts show.
 //!
-//! docker's legacy build and the GitLab runner ask `get` for every host named here, and one
-//! failure spoils all the others: so nothing is named in hope. No network, no process.
+//! docker's legacy build and the GitLab runner call `get` for every host in this list, and one
+//! failure loses the credentials of all the others: so only hosts that can be served are listed. No
+//! network requests, no processes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +10,14 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::Context;
+use super::{Context, explain, refuse};
 use crate::env::Env;
 use crate::fs::read_bounded;
 use crate::principal::{self, Identity, Selection, Surroundings};
 use crate::protocol;
 use crate::registry::Registry;
 
-/// In bytes; nobody's is longer.
+/// In bytes: an upper bound for config.json.
 const LONGEST_CONFIG: usize = 16 << 20;
 
 /// ECR documents no other user name.
@@ -24,7 +25,14 @@ const USERNAME: &str = "AWS";
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let mut hosts = BTreeMap::new();
-    if let Some(cache) = context.cache() {
+    let cache = match context.cache() {
+        Ok(cache) => cache,
+        Err(problem) => {
+            explain(&mut context.io, &problem, problem.hint());
+            return refuse(&mut context.io, format_args!("{problem}"));
+        }
+    };
+    if let Some(cache) = cache {
         let surroundings = Surroundings::read(context.env, context.log);
         let selection = Selection::default();
         for held in cache.held((context.clock)()) {
@@ -34,13 +42,13 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             let Some(registry) = Registry::from_server_url(&held.host) else {
                 continue;
             };
-            let ours = match &held.name {
-                // A login that is kept serves whoever has nothing better.
+            let ours = match &held.key {
+                // A stored login is usable by any principal.
                 None => true,
                 Some(held_as) => match principal::plan(&surroundings, &registry, &selection)
                     .map(|plan| plan.identity)
                 {
-                    Ok(Identity::Pinned(name)) => name.as_str() == held_as,
+                    Ok(Identity::Pinned(key)) => key.as_str() == held_as,
                     Ok(Identity::Ambient) => held.ambient,
                     Err(_) => false,
                 },

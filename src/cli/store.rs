@@ -1,12 +1,12 @@
-//! `store`: what `docker login` hands over.
+//! `store`: the login that `docker login` hands over.
 //!
-//! docker fails a login whose `store` fails, so for ECR it succeeds. The login itself is kept
-//! only as a last resort, and only as long as its own expiry says.
+//! docker fails a login whose `store` fails, so for ECR it succeeds. The login serves only where
+//! there are no AWS credentials at all, and only until its own expiry.
 
 use std::io;
 use std::process::ExitCode;
 
-use super::{Context, refuse};
+use super::{Context, explain, refuse};
 use crate::protocol;
 use crate::registry::Registry;
 use crate::settings;
@@ -34,24 +34,31 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             ),
         );
     };
+    let cache = match cache {
+        Ok(cache) => cache,
+        Err(problem) => {
+            explain(io, &problem, problem.hint());
+            return refuse(io, format_args!("{problem}"));
+        }
+    };
     let login = &credentials.login;
     let now = (context.clock)();
     let expiry = token::expiration_of(&login.password).filter(|at| *at > now);
     let (Some(cache), Some(expires_at), "AWS") = (&cache, expiry, login.username.as_str()) else {
         log.debug(format_args!(
-            "login accepted, not kept: no cache, or not a token of ECR's"
+            "login accepted, not stored: no cache, or not a token of ECR"
         ));
         return Ok(ExitCode::SUCCESS);
     };
-    if cache.holds_password(registry.host(), &login.password) {
+    if cache.has_issued(registry.host(), &login.password) {
         log.debug(format_args!(
-            "login accepted, not kept: it is our own cached token"
+            "login accepted, not stored: this program issued the password"
         ));
         return Ok(ExitCode::SUCCESS);
     }
     let expires_at = expires_at.min(now + token::LIFETIME);
-    if let Err(error) = cache.keep_login(registry.host(), login, expires_at, now) {
-        log.debug(format_args!("login accepted, not kept: {error}"));
+    if let Err(error) = cache.store_login(&registry, login, expires_at, now) {
+        log.debug(format_args!("login accepted, not stored: {error}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -263,6 +263,7 @@ fn issued(service: &str, data: Option<AuthorizationData>) -> Result<Issued, Prob
             .expires_at
             .and_then(|at| DateTime::from_timestamp(at.secs(), at.subsec_nanos())),
         proxy_endpoint: data.proxy_endpoint,
+        session_digest: None,
     })
 }
 

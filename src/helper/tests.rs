@@ -3,8 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 
+use chrono::TimeDelta;
+
 use super::*;
+use crate::ecr::Issued;
 use crate::secret::Secret;
+use crate::settings::CacheDir;
 use crate::token::Login;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -18,7 +22,7 @@ thread_local! {
     static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(NOW.get(), 0).expect("in range")
 }
 
@@ -99,6 +103,14 @@ fn own_failure() -> Problem {
     )
 }
 
+fn their_problem(shared: bool) -> Problem {
+    let problem = Problem::new(ProblemKind::SessionExpired, "their cause", "their hint");
+    match shared {
+        true => problem.shared(),
+        false => problem,
+    }
+}
+
 struct Place {
     dir: tempfile::TempDir,
     env: Env,
@@ -121,14 +133,20 @@ impl Place {
     }
 
     fn cache(&self) -> Cache<'static> {
-        Cache::open(self.dir.path().join("cache"), Log::off())
+        Cache::open(
+            CacheDir {
+                path: self.dir.path().join("cache"),
+                is_default: false,
+            },
+            Log::off(),
+        )
     }
 
-    fn name(&self) -> CacheKey {
+    fn key(&self) -> CacheKey {
         let surroundings = Surroundings::read(&self.env, Log::off());
         let plan = principal::plan(&surroundings, &registry(), &Selection::default());
         match plan.expect("keys").identity {
-            Identity::Pinned(name) => name,
+            Identity::Pinned(key) => key,
             Identity::Ambient => panic!("ambient"),
         }
     }
@@ -163,10 +181,12 @@ fn token_of(password: &str) -> Token {
     }
 }
 
-fn password(result: Result<Token, Error>) -> String {
+fn password(result: Result<Token, Problem>) -> String {
     let token = result.expect("a token");
     token.login.password.expose().to_owned()
 }
+
+mod renewal;
 
 #[test]
 fn a_fresh_token_is_served_without_asking() {
@@ -180,7 +200,7 @@ fn a_fresh_token_is_served_without_asking() {
     assert_eq!((helper.issuer.asked, helper.issuer.identified), (2, 0));
     // Not even a lock is taken for it.
     let lines = RefCell::new(String::new());
-    let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
+    let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
     helper.log = Log::to(&write);
     helper.get(&registry()).expect("a token");
     assert!(lines.borrow().contains("cached token served"), "{lines:?}");
@@ -194,7 +214,7 @@ fn a_lock_is_waited_for_half_of_the_deadline() {
         ("AWS_ECR_TIMEOUT", "2"),
     ]);
     let cache = place.cache();
-    let held = cache.lock(HOST, &place.name(), Wait::No, || None::<()>);
+    let held = cache.lock(HOST, &place.key(), Wait::No, || None::<()>);
     assert!(matches!(held, LockOutcome::Acquired(_)));
     let others = place.cache();
     let mut helper = helper(&place, Some(&others));
@@ -224,24 +244,6 @@ fn miss_has_the_deadline_renewal_three_seconds() {
 }
 
 #[test]
-fn failed_renewal_serves_stale_and_pauses() {
-    let place = Place::new();
-    let cache = place.cache();
-    let mut helper = helper(&place, Some(&cache));
-    helper.get(&registry()).expect("a token");
-    pass(11 * 3600);
-    helper.issuer.replies = [Err(own_failure()), Err(failure())].into();
-    for (after, asked) in [(0, 2), (0, 2), (59, 2), (1, 3), (0, 3)] {
-        pass(after);
-        assert_eq!(password(helper.get(&registry())), "pw1");
-        assert_eq!(helper.issuer.asked, asked);
-    }
-    // A clock that was set back does not make the pause last for ever.
-    pass(-1);
-    assert_eq!(password(helper.get(&registry())), "pw4");
-}
-
-#[test]
 fn an_expired_token_is_never_served() {
     let place = Place::new();
     let cache = place.cache();
@@ -257,46 +259,11 @@ fn an_expired_token_is_never_served() {
 }
 
 #[test]
-fn who_renews_holds_nobody_up() {
-    let place = Place::new();
-    let cache = place.cache();
-    let mut helper = helper(&place, Some(&cache));
-    helper.get(&registry()).expect("a token");
-    pass(11 * 3600);
-    let others = place.cache();
-    let held = others.lock(HOST, &place.name(), Wait::No, || None::<()>);
-    assert!(matches!(held, LockOutcome::Acquired(_)));
-    assert_eq!(password(helper.get(&registry())), "pw1");
-    assert_eq!(helper.issuer.asked, 1);
-    drop(held);
-    assert_eq!(password(helper.get(&registry())), "pw2");
-}
-
-#[test]
-fn token_renewed_by_another_process_is_served() {
-    let place = Place::new();
-    let cache = place.cache();
-    let mut helper = helper(&place, Some(&cache));
-    helper.get(&registry()).expect("a token");
-    pass(11 * 3600);
-    let (others, name) = (place.cache(), place.name());
-    let act = move || {
-        let kept = others.put(HOST, &name, &token_of("theirs"), false, now());
-        kept.expect("written");
-    };
-    // The first look decides that a renewal is due, the second is made as it begins.
-    HOOK.set(Some((2, Box::new(act))));
-    assert_eq!(password(helper.get(&registry())), "theirs");
-    assert_eq!(helper.issuer.asked, 1);
-}
-
-#[test]
 fn a_waiter_takes_what_the_holder_leaves_behind() {
     let failure = |shared| NegativeEntry {
         at: now(),
-        shared,
-        cause: "their cause".into(),
-        hint: "their hint".into(),
+        count: 1,
+        problem: their_problem(shared),
     };
     for what in [
         "token",
@@ -307,26 +274,32 @@ fn a_waiter_takes_what_the_holder_leaves_behind() {
         let place = Place::new();
         let cache = place.cache();
         let mut helper = helper(&place, Some(&cache));
-        let (others, name) = (place.cache(), place.name());
-        let held = others.lock(HOST, &name, Wait::No, || None::<()>);
+        let (others, key) = (place.cache(), place.key());
+        let held = others.lock(HOST, &key, Wait::No, || None::<()>);
         assert!(matches!(held, LockOutcome::Acquired(_)));
         let token = token_of("theirs");
         let mut left = failure(what == "shared failure");
         if what == "an old failure" {
             left.at = now() - TimeDelta::seconds(1);
-            left.shared = true;
+            left.problem = their_problem(true);
         }
         match what {
-            "token" => others.put(HOST, &name, &token, false, now()),
-            _ => others.record_failure(HOST, &name, &left),
+            "token" => others.put(HOST, &key, &token, Provenance::default(), now()),
+            _ => others.record_failure(HOST, &key, &left),
         }
         .expect("written");
         if what == "token" {
             // Present, but of no use to who began before: it has to be seen while waiting.
             others.erase(HOST).expect("erased");
-            let (again, name) = (place.cache(), name.clone());
+            let (again, key) = (place.cache(), key.clone());
             let act = move || {
-                let kept = again.put(HOST, &name, &token_of("theirs"), false, now());
+                let kept = again.put(
+                    HOST,
+                    &key,
+                    &token_of("theirs"),
+                    Provenance::default(),
+                    now(),
+                );
                 kept.expect("written");
             };
             HOOK.set(Some((2, Box::new(act))));
@@ -341,9 +314,7 @@ fn a_waiter_takes_what_the_holder_leaves_behind() {
             }
             "shared failure" => {
                 let error = result.expect_err("their failure");
-                assert!(matches!(error, Error::Shared { .. }));
-                assert_eq!(error.to_string(), "their cause");
-                assert_eq!(error.hint(), "their hint");
+                assert_eq!(error, their_problem(true));
                 assert_eq!(helper.issuer.asked, 0);
             }
             _ => {
@@ -362,9 +333,15 @@ fn who_gets_the_lock_looks_again() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
-    let (others, name) = (place.cache(), place.name());
+    let (others, key) = (place.cache(), place.key());
     let act = move || {
-        let kept = others.put(HOST, &name, &token_of("theirs"), false, now());
+        let kept = others.put(
+            HOST,
+            &key,
+            &token_of("theirs"),
+            Provenance::default(),
+            now(),
+        );
         kept.expect("written");
     };
     HOOK.set(Some((2, Box::new(act))));
@@ -380,12 +357,10 @@ fn failures_are_left_for_those_who_wait() {
         let mut helper = helper(&place, Some(&cache));
         helper.issuer.replies = [Err(error.clone())].into();
         helper.get(&registry()).expect_err("no token");
-        let left = cache.failure(HOST, &place.name()).expect("left behind");
-        assert_eq!((left.at, left.shared), (now(), shared));
-        assert_eq!(
-            (left.cause, left.hint),
-            (error.to_string(), error.hint().to_owned())
-        );
+        let left = cache.failure(HOST, &place.key()).expect("left behind");
+        assert_eq!(left.at, now());
+        assert_eq!(left.problem, error);
+        assert_eq!(left.problem.is_shared(), shared);
     }
 }
 
@@ -397,10 +372,8 @@ fn a_reply_that_may_not_be_kept_is_served_once() {
     helper.issuer.replies = [Ok(issued(None, None))].into();
     let token = helper.get(&registry()).expect("a token");
     assert_eq!((token.issued_at, token.expires_at), (now(), now()));
-    let left = cache
-        .failure(HOST, &place.name())
-        .expect("nothing to share");
-    assert!(!left.shared);
+    let left = cache.failure(HOST, &place.key()).expect("nothing to share");
+    assert!(!left.problem.is_shared());
     assert_eq!(password(helper.get(&registry())), "pw2");
 }
 
@@ -448,26 +421,53 @@ fn ambient_sources_have_one_entry_per_key_id() {
 }
 
 #[test]
-fn a_kept_login_is_the_last_resort() {
+fn a_stored_login_serves_only_without_credentials() {
     let place = Place::new();
     let cache = place.cache();
-    let kept = token_of("kept").login;
+    let stored = token_of("stored").login;
     let until = now() + TimeDelta::hours(1);
-    cache.keep_login(HOST, &kept, until, now()).expect("kept");
-    let mut asking = helper(&place, Some(&cache));
-    asking.issuer.replies = [Err(failure())].into();
-    assert_eq!(password(asking.get(&registry())), "kept");
-    pass(1);
-    assert_eq!(password(asking.get(&registry())), "pw2");
+    cache
+        .store_login(&registry(), &stored, until, now())
+        .expect("stored");
+    let mut calling = helper(&place, Some(&cache));
+    for error in [failure(), own_failure()] {
+        calling.issuer.replies = [Err(error.clone())].into();
+        let problem = calling.get(&registry()).expect_err("AWS failed");
+        assert_eq!(problem, error);
+        pass(1);
+    }
+    let missing = Place::with([("AWS_PROFILE", "missing")]);
+    let problem = helper(&missing, Some(&cache)).get(&registry());
+    let problem = problem.expect_err("a profile is selected");
+    assert_eq!(problem.kind(), ProblemKind::Configuration);
 
-    let nobody = Place::with([("AWS_PROFILE", "missing")]);
-    let mut nobody = helper(&nobody, Some(&cache));
-    assert_eq!(password(nobody.get(&registry())), "kept");
-    let error = nobody.get(&other()).expect_err("nobody can ask");
-    assert!(matches!(error, Error::Problem(_)));
-    assert!(error.to_string().contains("missing") && !error.hint().is_empty());
+    let none = Place::with([("AWS_EC2_METADATA_DISABLED", "true")]);
+    let mut none = helper(&none, Some(&cache));
+    assert_eq!(password(none.get(&registry())), "stored");
+    none.get(&other()).expect_err("it is for one registry");
+    let strict = Place::with([
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_ECR_STRICT", "true"),
+    ]);
+    let problem = helper(&strict, Some(&cache)).get(&registry());
+    let problem = problem.expect_err("a failure is an error");
+    assert_eq!(problem.kind(), ProblemKind::NoCredentials);
     pass(3600);
-    nobody.get(&registry()).expect_err("it has expired");
+    none.get(&registry()).expect_err("it has expired");
+}
+
+#[test]
+fn every_issued_password_is_remembered() {
+    let place = Place::new();
+    let cache = place.cache();
+    let mut helper = helper(&place, Some(&cache));
+    helper.issuer.replies = [Ok(issued(None, None))].into();
+    helper.get(&registry()).expect("served once");
+    helper.get(&registry()).expect("cached");
+    for (password, expected) in [("pw", true), ("pw2", true), ("pw1", false)] {
+        let issued = cache.has_issued(HOST, &Secret::from(password));
+        assert_eq!(issued, expected, "{password}");
+    }
 }
 
 #[test]
@@ -477,7 +477,10 @@ fn the_kubelets_token_goes_past_the_cache() {
     let mut helper = helper(&place, Some(&cache));
     helper.get(&registry()).expect("a token");
     let (token, keep) = helper.get_uncached(&registry(), None).expect("a token");
-    assert_eq!((token.login.password.expose(), keep), ("pw2", true));
+    assert_eq!(
+        (token.login.password.expose(), keep),
+        ("pw2", Cacheable::Yes)
+    );
     assert_eq!(helper.issuer.source, "environment variables");
     helper.issuer.replies = [Ok(issued(None, None))].into();
     let identity = Some(PodIdentity {
@@ -486,14 +489,14 @@ fn the_kubelets_token_goes_past_the_cache() {
         token: Secret::from("a.b.c"),
     });
     let (_, keep) = helper.get_uncached(&registry(), identity).expect("a token");
-    assert!(!keep);
+    assert!(matches!(keep, Cacheable::No(_)));
     assert_eq!(helper.issuer.source, "web identity");
     let patience = helper.issuer.patience.as_millis();
     assert!((100..=400).contains(&patience), "{patience}");
     assert_eq!(password(helper.get(&registry())), "pw1");
 }
 
-fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
+pub(super) fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
     Issued {
         login: Login {
             username: "AWS".into(),
@@ -501,51 +504,6 @@ fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> Issued {
         },
         expires_at: expires_in.map(|s| now() + TimeDelta::seconds(s)),
         proxy_endpoint: proxy_endpoint.map(str::to_owned),
-    }
-}
-
-#[test]
-fn only_a_matching_unexpired_response_is_cached() {
-    let registry = Registry::from_server_url(HOST).expect("ECR");
-    for (expires_in, endpoint, kept) in [
-        (Some(60), None, true),
-        (
-            Some(60),
-            Some("https://123456789012.dkr.ecr.us-east-1.amazonaws.com"),
-            true,
-        ),
-        (Some(60), Some("http://localhost:5000"), true),
-        (Some(60), Some("http://twelve-chars.example"), true),
-        (Some(60), Some("http://10.0.0.1:5000"), true),
-        (
-            Some(60),
-            Some("http://123456789012.dkr.ecr.us-east-1.localhost:4566"),
-            true,
-        ),
-        (None, None, false),
-        (Some(0), None, false),
-        (Some(-60), None, false),
-        (
-            Some(60),
-            Some("https://999999999999.dkr.ecr.us-east-1.amazonaws.com"),
-            false,
-        ),
-        (
-            Some(60),
-            Some("https://123456789012.dkr.ecr.us-west-2.amazonaws.com"),
-            false,
-        ),
-        (
-            Some(60),
-            Some("http://999999999999.dkr.ecr.us-east-1.localhost:4566"),
-            false,
-        ),
-    ] {
-        let reply = issued(expires_in, endpoint);
-        assert_eq!(
-            cacheable(&reply, &registry, now()).is_ok(),
-            kept,
-            "{reply:?}"
-        );
+        session_digest: None,
     }
 }

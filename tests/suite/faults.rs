@@ -175,11 +175,18 @@ struct Row {
     requests: RangeInclusive<usize>,
     /// Whether a token that comes is kept.
     kept: bool,
+    /// Whether AWS refuses the principal, so that a held token is no longer served.
+    refused: bool,
 }
 
 impl Row {
     fn at(mut self, at: &'static [Who]) -> Self {
         self.at = at;
+        self
+    }
+
+    fn refused(mut self) -> Self {
+        self.refused = true;
         self
     }
 
@@ -197,6 +204,7 @@ fn token(name: &str, fault: Fault, requests: RangeInclusive<usize>) -> Row {
         expect: Expect::Token,
         requests,
         kept: true,
+        refused: false,
     }
 }
 
@@ -522,10 +530,10 @@ fn shapes() -> Vec<Row> {
         fails("authorizationData of null", always(Answer::json(r#"{"authorizationData":[null]}"#)), 1..=1, ODD),
         fails("authorizationData a text", always(Answer::json(r#"{"authorizationData":"x"}"#)), 1..=1, ODD),
         fails("nested too deeply", always(Answer::DeepJson { depth: 100_000 }), 1..=1, &["unexpected response from ECR", "exceeds"]),
-        fails("denied", always(Answer::error(400, "AccessDeniedException", "no")), 1..=1, &["access denied: "]),
-        fails("an unknown key", always(Answer::error(400, "UnrecognizedClientException", "bad")), 1..=1, &["AWS does not know the access key"]),
-        fails("an expired key", always(Answer::error(400, "ExpiredTokenException", "old")), 1..=1, &["has expired"]),
-        fails("an unknown error that repeats a secret", always(Answer::error(400, "OddException", SECRET_KEY)), 1..=1, &["ECR refused with OddException (request fake-request): \u{2026}"]),
+        fails("denied", always(Answer::error(400, "AccessDeniedException", "no")), 1..=1, &["access denied: "]).refused(),
+        fails("an unknown key", always(Answer::error(400, "UnrecognizedClientException", "bad")), 1..=1, &["AWS does not know the access key"]).refused(),
+        fails("an expired key", always(Answer::error(400, "ExpiredTokenException", "old")), 1..=1, &["has expired"]).refused(),
+        fails("an unknown error that repeats a secret", always(Answer::error(400, "OddException", SECRET_KEY)), 1..=1, &["ECR refused with OddException (request fake-request): \u{2026}"]).refused(),
     ];
     rows.extend(private.into_iter().map(|row| row.at(&[Ecr])));
     rows
@@ -810,7 +818,7 @@ impl Case {
             return wrong("the redirect was followed");
         }
         let got = match (&self.row.expect, &held) {
-            (Expect::Cause(words), None) => {
+            (Expect::Cause(words), held) if held.is_none() || self.row.refused => {
                 let said = self.cause(&output, debug)?;
                 let known = || words.iter().chain(self.who.always_says());
                 if !known().any(|word| said.contains(word)) {
@@ -818,7 +826,8 @@ impl Case {
                 }
                 said
             }
-            (Expect::Cause(_), Some(held)) => {
+            (Expect::Cause(_), held) => {
+                let held = held.as_ref().expect("a guard has seen to that");
                 if self.secret(&output, debug)? != *held {
                     return wrong("not the token that was held");
                 }
@@ -932,6 +941,7 @@ impl Case {
         // What came and was kept; else what was held before, whose renewal rests for a minute.
         let was = self.secret(output, debug).ok();
         let there = match held {
+            Some(_) if self.row.refused => None,
             Some(held) if !self.row.kept => Some(held.to_owned()),
             _ => was.filter(|_| same && self.row.kept),
         };

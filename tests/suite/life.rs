@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::fake::{Answer, BlackHole, Fake, Good, Script};
-use crate::support::run::Helper;
+use crate::support::run::{Helper, NOT_FOUND};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const OTHER: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
@@ -42,14 +42,63 @@ fn stale_token_is_served_when_renewal_fails() {
     let helper = Helper::with_keys(&fake);
     fake.ecr(Script {
         steps: vec![Answer::expires_in(60)],
-        then: Answer::error(400, "AccessDeniedException", "no"),
+        then: Answer::status(503),
     });
     let first = helper.secret(HOST);
     helper.age(HOST, 40);
     for _ in 0..3 {
         assert_eq!(helper.secret(HOST), first);
     }
-    assert_eq!(fake.count("ecr"), 2, "one attempt, then none for a minute");
+    assert_eq!(
+        fake.count("ecr"),
+        4,
+        "three attempts, then none for a minute"
+    );
+}
+
+#[test]
+fn a_refused_renewal_is_an_error_and_drops_the_token() {
+    for code in [
+        "AccessDeniedException",
+        "UnrecognizedClientException",
+        "ExpiredTokenException",
+    ] {
+        let fake = Fake::start();
+        let helper = Helper::with_keys(&fake);
+        fake.ecr(Script {
+            steps: vec![Answer::expires_in(60)],
+            then: Answer::error(400, code, "no"),
+        });
+        helper.secret(HOST);
+        helper.age(HOST, 40);
+        let output = helper.get(HOST);
+        assert_eq!(
+            (output.code, output.stdout.as_str()),
+            (Some(1), NOT_FOUND),
+            "{code}"
+        );
+        let files = helper.entries(CACHE);
+        let is_entry =
+            |file: &std::path::PathBuf| file.extension().is_some_and(|end| end == "json");
+        assert!(!files.iter().any(is_entry), "{files:?}");
+    }
+}
+
+#[test]
+fn an_expiry_in_a_file_is_bounded_to_twelve_hours() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    // Both times move, so push the expiry alone.
+    let path = helper.path(CACHE).join(&helper.entries(CACHE)[0]);
+    let text = std::fs::read(&path).expect("readable");
+    let mut entry: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    let year = 365 * 24 * 3600 * 1000;
+    entry["expires_at"] = (entry["expires_at"].as_i64().expect("a time") + year).into();
+    std::fs::write(&path, entry.to_string()).expect("writable");
+    assert_eq!(helper.secret(HOST), first);
+    helper.age(HOST, 12 * 3600);
+    assert_ne!(helper.secret(HOST), first);
 }
 
 #[test]
@@ -156,8 +205,8 @@ fn the_cache_can_be_turned_off_and_moved() {
         .unset("AWS_ECR_DISABLE_CACHE")
         .env("AWS_ECR_CACHE_DIR", "~/elsewhere");
     assert_eq!(helper.secret(HOST), helper.secret(HOST));
-    assert_eq!(helper.files("~/elsewhere").len(), 1);
-    assert_eq!(helper.files("~/").len(), 1);
+    assert_eq!(helper.entries("~/elsewhere").len(), 1);
+    assert_eq!(helper.entries("~/").len(), 1);
 }
 
 #[test]
@@ -167,8 +216,9 @@ fn files_are_private_and_no_leftovers_stay() {
     let helper = Helper::with_keys(&fake);
     helper.secret(HOST);
     helper.secret(OTHER);
+    assert_eq!(helper.entries(CACHE).len(), 2);
     let files = helper.files(CACHE);
-    assert_eq!(files.len(), 2, "{files:?}");
+    assert_eq!(files.len(), 4, "{files:?}");
     let root = helper.path(CACHE);
     for file in &files {
         let mode =
@@ -190,7 +240,7 @@ fn what_is_over_is_swept_when_an_entry_is_written() {
     std::thread::sleep(Duration::from_millis(1100));
     let helper = helper.env("AWS_ACCESS_KEY_ID", "AKIAFAKEENVIRONMENT2");
     helper.secret(OTHER);
-    let files = helper.files(CACHE);
+    let files = helper.entries(CACHE);
     assert_eq!(files.len(), 1, "{files:?}");
     assert!(files[0].to_string_lossy().contains(OTHER), "{files:?}");
 }

@@ -39,16 +39,70 @@ fn list(helper: &Helper) -> serde_json::Value {
 }
 
 #[test]
-fn a_kept_login_is_the_last_resort() {
+fn a_stored_login_serves_without_aws_credentials() {
     let fake = Fake::start();
     let helper = Helper::new();
     let secret = password(3600);
     store(&helper, &format!("https://{HOST}"), "AWS", &secret).expect(0, "", "");
-    assert_eq!(helper.secret(HOST), secret, "nobody else has any");
+    assert_eq!(helper.secret(HOST), secret, "there are no AWS credentials");
     assert_eq!(list(&helper), serde_json::json!({ HOST: "AWS" }));
     assert_eq!(helper.get(OTHER).code, Some(1), "it is for one registry");
+    let strict = helper
+        .run_of("get")
+        .env("AWS_ECR_STRICT", "true")
+        .stdin(HOST);
+    strict.run().expect(
+        1,
+        "no AWS credentials found\n",
+        "docker-credential-ecr-login: no AWS credentials found\n\
+         hint: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, \
+         or give this machine a role\n",
+    );
     let helper = helper.asks(&fake).keys();
-    assert_ne!(helper.secret(HOST), secret, "it shadows nobody");
+    assert_ne!(helper.secret(HOST), secret, "AWS credentials go first");
+}
+
+#[test]
+fn a_stored_login_never_hides_a_failure() {
+    let helper = Helper::new();
+    store(&helper, HOST, "AWS", &password(3600)).expect(0, "", "");
+    let gone = "http://127.0.0.1:1";
+    for (what, variables) in [
+        ("a misspelt profile", &[("AWS_PROFILE", "misspelt")][..]),
+        ("half a key", &[("AWS_PROFILE", "half")]),
+        (
+            "AWS cannot be reached",
+            &[
+                ("AWS_ACCESS_KEY_ID", "AKIA"),
+                ("AWS_SECRET_ACCESS_KEY", "s"),
+                ("AWS_ENDPOINT_URL", gone),
+            ],
+        ),
+        ("logged out of SSO", &[("AWS_PROFILE", "sso")]),
+        ("no token file", &[("AWS_PROFILE", "web")]),
+        (
+            "no container endpoint",
+            &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/")],
+        ),
+    ] {
+        helper.write(
+            "~/.aws/config",
+            "[profile half]\naws_access_key_id = AKIA\n\
+             [profile sso]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n\
+             [sso-session s]\nsso_start_url = https://x.awsapps.com/start\nsso_region = us-east-1\n\
+             [profile web]\nrole_arn = arn:aws:iam::123456789012:role/r\n\
+             web_identity_token_file = /no/such/file\n",
+        );
+        let run = variables
+            .iter()
+            .fold(helper.run_of("get"), |run, (name, value)| {
+                run.env(name, value)
+            });
+        let output = run.env("AWS_ECR_TIMEOUT", "3").stdin(HOST).run();
+        assert_eq!(output.code, Some(1), "{what}: {output:?}");
+        assert_eq!(output.stderr.lines().count(), 2, "{what}: {output:?}");
+    }
+    helper.secret(HOST);
 }
 
 #[test]

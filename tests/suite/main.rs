@@ -11,6 +11,8 @@ mod fake;
 mod faults;
 mod kubelet;
 mod life;
+#[cfg(target_os = "linux")]
+mod locks;
 mod logins;
 mod network;
 mod protocol;

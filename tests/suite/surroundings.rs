@@ -12,7 +12,7 @@ const CACHE: &str = "~/.cache/docker-credential-ecr-login";
 
 /// The one entry of a cache that has one.
 fn entry(helper: &Helper) -> PathBuf {
-    let files = helper.files(CACHE);
+    let files = helper.entries(CACHE);
     assert_eq!(files.len(), 1, "{files:?}");
     helper.path(CACHE).join(&files[0])
 }
@@ -154,7 +154,7 @@ fn works_without_a_cache_directory() {
 #[test]
 fn cache_directory_writable_by_others_is_unused() {
     let fake = Fake::start();
-    let helper = Helper::with_keys(&fake);
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_CACHE_DIR", CACHE);
     let first = helper.secret(HOST);
     let path = entry(&helper);
     let root = helper.path(CACHE);
@@ -173,6 +173,100 @@ fn cache_directory_writable_by_others_is_unused() {
     }
     assert_eq!(helper.secret(HOST), first);
     assert_eq!(fake.count("ecr"), 7);
+}
+
+#[test]
+fn directories_above_the_default_cache_are_checked() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    let path = entry(&helper);
+    for dir in ["~/.cache", "~/"] {
+        let dir = helper.path(dir);
+        for mode in [0o770, 0o707] {
+            chmod(&dir, mode);
+            let before = std::fs::read(&path).expect("readable");
+            assert_ne!(helper.secret(HOST), first, "{}", dir.display());
+            assert_eq!(std::fs::read(&path).expect("readable"), before);
+            chmod(&dir, 0o700);
+        }
+    }
+    assert_eq!(helper.secret(HOST), first);
+}
+
+#[test]
+fn every_directory_above_a_named_cache_is_checked() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_CACHE_DIR", "~/a/b/c/cache");
+    let first = helper.secret(HOST);
+    let base = helper.path("~/a/b/c/cache");
+    for dir in base.ancestors().skip(1).take(4) {
+        chmod(dir, 0o777);
+        assert_ne!(helper.secret(HOST), first, "{}", dir.display());
+        chmod(dir, 0o1777);
+        let sticky_is_ours = helper.secret(HOST);
+        assert_eq!(sticky_is_ours, first, "{}", dir.display());
+        chmod(dir, 0o700);
+    }
+    let calls = fake.count("ecr");
+    assert_eq!(helper.secret(HOST), first);
+    assert_eq!(fake.count("ecr"), calls);
+    // Nothing is created below a directory that others can write to.
+    chmod(&helper.path("~/a"), 0o777);
+    let helper = helper.env("AWS_ECR_CACHE_DIR", "~/a/new/cache");
+    helper.secret(HOST);
+    assert!(!helper.path("~/a/new").exists());
+}
+
+#[test]
+fn links_on_the_way_to_the_cache_are_checked() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_CACHE_DIR", "~/link/cache");
+    std::fs::create_dir_all(helper.path("~/real/inner")).expect("new");
+    symlink(helper.path("~/real/inner"), helper.path("~/link")).expect("free");
+    let first = helper.secret(HOST);
+    assert_eq!(
+        helper.secret(HOST),
+        first,
+        "a link of one's own is followed"
+    );
+    // Its target is judged like any other place.
+    chmod(&helper.path("~/real"), 0o777);
+    assert_ne!(helper.secret(HOST), first);
+    chmod(&helper.path("~/real"), 0o700);
+    assert_eq!(helper.secret(HOST), first);
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let other = Some(12345);
+    for path in ["~/link", "~/real"] {
+        std::os::unix::fs::lchown(helper.path(path), other, None).expect("root may");
+        assert_ne!(helper.secret(HOST), first, "{path}");
+        std::os::unix::fs::lchown(helper.path(path), Some(0), None).expect("root may");
+    }
+    assert_eq!(helper.secret(HOST), first);
+}
+
+#[test]
+fn a_relative_cache_directory_is_refused() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake).env("AWS_ECR_CACHE_DIR", "cache");
+    let cause = "AWS_ECR_CACHE_DIR is not an absolute path";
+    let hint = "set AWS_ECR_CACHE_DIR to an absolute path, or unset it";
+    helper.get(HOST).expect_failure(cause, hint);
+    let stderr = format!("docker-credential-ecr-login: {cause}\nhint: {hint}\n");
+    for action in ["store", "erase", "list"] {
+        let stdin = match action {
+            "store" => format!(r#"{{"ServerURL":"{HOST}","Username":"AWS","Secret":"x"}}"#),
+            _ => HOST.to_owned(),
+        };
+        let output = helper.run_of(action).stdin(stdin).run();
+        output.expect(1, &format!("{cause}\n"), &stderr);
+    }
+    assert!(!helper.path("~/cache").exists());
+    assert_eq!(fake.calls().len(), 0);
+    helper.get("docker.io").expect_not_found();
+    helper.env("AWS_ECR_DISABLE_CACHE", "1").secret(HOST);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Many at once, and killed at any moment.
 
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ fn any_number_of_misses_make_one_call() {
         .collect();
     assert!(secrets.iter().all(|secret| *secret == secrets[0]));
     assert_eq!(fake.count("ecr"), 1);
-    assert_eq!(helper.files("~/.cache").len(), 1, "no lock stays");
+    assert_eq!(helper.entries("~/.cache").len(), 1, "no lock stays");
 }
 
 #[test]
@@ -50,7 +49,7 @@ fn different_registries_do_not_disturb_each_other() {
         .map(|(n, r)| r.wait().expect_secret(&host(n)))
         .collect();
     assert_eq!(fake.count("ecr"), MANY);
-    assert_eq!(helper.files("~/.cache").len(), MANY);
+    assert_eq!(helper.entries("~/.cache").len(), MANY);
     for (n, secret) in secrets.iter().enumerate() {
         assert_eq!(helper.secret(&host(n)), *secret);
     }
@@ -94,44 +93,6 @@ fn no_process_outwaits_the_deadline() {
         // The rest is that of a machine with two hundred processes.
         assert!(output.elapsed < Duration::from_secs(12), "{output:?}");
     }
-}
-
-/// Takes the place of the C library's, as a file system without locks would answer.
-const NO_LOCKS: &str = "#include <errno.h>\nint flock(int fd, int op) { (void)fd; (void)op; errno = ENOLCK; return -1; }\n";
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_file_system_without_locks_will_do() {
-    let fake = Fake::start();
-    let helper = Helper::with_keys(&fake).file("~/no-locks.c", NO_LOCKS);
-    let (source, library) = (helper.path("~/no-locks.c"), helper.path("~/no-locks.so"));
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source])
-        .status();
-    if !built.is_ok_and(|status| status.success()) {
-        println!("not tried: it takes a C compiler");
-        return;
-    }
-    let helper = helper.env("LD_PRELOAD", &library);
-    let running: Vec<_> = (0..20)
-        .map(|_| helper.run_of("get").stdin(HOST).spawn())
-        .collect();
-    for output in running.into_iter().map(|r| r.wait()) {
-        output.expect_secret(HOST);
-    }
-    let asked = fake.count("ecr");
-    let debug = helper.run_of("get").env("AWS_ECR_LOG", "debug").stdin(HOST);
-    assert_eq!(debug.run().code, Some(0));
-    assert_eq!(fake.count("ecr"), asked, "one of the tokens was kept");
-    helper.age(HOST, 11 * 3600);
-    let renewed = helper.run_of("get").env("AWS_ECR_LOG", "debug").stdin(HOST);
-    let renewed = renewed.run();
-    assert!(
-        renewed.stderr.contains("going on without a lock"),
-        "the lock was taken after all: {renewed:?}"
-    );
-    assert_eq!(fake.count("ecr"), asked + 1);
 }
 
 #[test]
@@ -327,7 +288,7 @@ fn killed_at_any_moment_the_cache_is_whole() {
                         life -= life / 16;
                     }
                     if runs.fetch_add(1, Ordering::SeqCst) % 50 == 0 {
-                        longest.fetch_max(helper.files("~/.cache").len(), Ordering::SeqCst);
+                        longest.fetch_max(helper.entries("~/.cache").len(), Ordering::SeqCst);
                     }
                 }
             });
@@ -356,7 +317,7 @@ fn killed_at_any_moment_the_cache_is_whole() {
         "soak: {} kills in {} runs, {took:?}; at most {longest} files, {} in the end",
         kills.into_inner(),
         runs.into_inner(),
-        helper.files("~/.cache").len()
+        helper.entries("~/.cache").len()
     );
     // Entry, lock and failure of each, and the youngest 32 temporary files of each registry.
     let bound = usize::try_from(HOSTS * (KEYS * 3 + 32 + 4)).expect("small");

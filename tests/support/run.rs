@@ -247,6 +247,14 @@ impl Helper {
         self.get(host).expect_secret(host)
     }
 
+    /// The entries of the cache below a directory, by their paths relative to it, sorted: without
+    /// the marks of issued passwords, which stay for 12 hours.
+    pub fn entries(&self, below: &str) -> Vec<PathBuf> {
+        let mut files = self.files(below);
+        files.retain(|file| file.extension().is_none_or(|end| end != "issued"));
+        files
+    }
+
     /// Files below a directory, by their paths relative to it, sorted.
     pub fn files(&self, below: &str) -> Vec<PathBuf> {
         fn walk(dir: &Path, root: &Path, out: &mut Vec<PathBuf>) {

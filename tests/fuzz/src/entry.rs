@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use docker_credential_ecr_login::fuzzing::Cache;
+use docker_credential_ecr_login::fuzzing::{Cache, CacheDir, Provenance};
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
 use docker_credential_ecr_login::fuzzing::{CacheKey, Identity, Selection, Surroundings, plan};
@@ -19,7 +19,7 @@ use libfuzzer_sys::fuzz_target;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
-fn name() -> CacheKey {
+fn key() -> CacheKey {
     let env = Env::of([
         ("AWS_ACCESS_KEY_ID", "AKIAFUZZ"),
         ("AWS_SECRET_ACCESS_KEY", "s"),
@@ -27,7 +27,7 @@ fn name() -> CacheKey {
     let registry = Registry::from_server_url(HOST).expect("ECR's");
     let surroundings = Surroundings::read(&env, Log::off());
     match plan(&surroundings, &registry, &Selection::default()).map(|plan| plan.identity) {
-        Ok(Identity::Pinned(name)) => name,
+        Ok(Identity::Pinned(key)) => key,
         other => panic!("{other:?}"),
     }
 }
@@ -41,45 +41,50 @@ fn write(path: &Path, bytes: &[u8]) {
 }
 
 thread_local! {
-    static PLACE: (tempfile::TempDir, CacheKey) = (fuzz::directory(), name());
+    static PLACE: (tempfile::TempDir, CacheKey) = (fuzz::directory(), key());
 }
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((which, bytes)) = bytes.split_first() else {
         return;
     };
-    PLACE.with(|(dir, name)| {
+    PLACE.with(|(dir, key)| {
         let base = dir.path().join("cache");
         let host_dir = base.join("v1").join(HOST);
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&host_dir).expect("in memory");
-        // In the seeds the name of this entry stands as `NAME`.
+        // In the seeds the key of this entry stands as `KEY`.
         let text = String::from_utf8_lossy(bytes);
-        let text = text.replace("NAME", name.as_str()).into_bytes();
+        let text = text.replace("KEY", key.as_str()).into_bytes();
         let bytes = if text.is_ascii() { &text } else { bytes };
         let file = match which % 3 {
-            0 => format!("{}.json", name.as_str()),
-            1 => format!("{}.failure", name.as_str()),
+            0 => format!("{}.json", key.as_str()),
+            1 => format!("{}.failure", key.as_str()),
             _ => "login.json".to_owned(),
         };
         write(&host_dir.join(&file), bytes);
 
-        let cache = Cache::open(base, Log::off());
+        let dir = CacheDir {
+            path: base,
+            is_default: false,
+        };
+        let cache = Cache::open(dir, Log::off());
         let now = Utc::now();
-        if let Some(token) = cache.get(HOST, name) {
+        let registry = Registry::from_server_url(HOST).expect("ECR's");
+        if let Some(token) = cache.get(HOST, key, None, now) {
             assert!(!token.login.username.is_empty() && !token.login.password.is_empty());
             let _ = (token.is_fresh(now), token.is_usable(now));
         }
-        let _ = cache.failure(HOST, name).map(|failure| now - failure.at);
+        let _ = cache.failure(HOST, key).map(|failure| now - failure.at);
         assert!(
             cache
-                .kept_login(HOST, now)
+                .stored_login(&registry, now)
                 .is_none_or(|token| token.is_usable(now))
         );
         let _ = (
             cache.held(now),
-            cache.holds_password(HOST, &Secret::from("x")),
+            cache.has_issued(HOST, &Secret::from("x")),
         );
         if bytes.len() % 16 == 0 {
             let token = Token {
@@ -92,10 +97,10 @@ fuzz_target!(|bytes: &[u8]| {
                     + TimeDelta::hours(12),
             };
             cache
-                .put(HOST, name, &token, false, now)
+                .put(HOST, key, &token, Provenance::default(), now)
                 .expect("in memory");
-            assert_eq!(cache.get(HOST, name), Some(token));
-            assert_eq!(cache.failure(HOST, name), None);
+            assert_eq!(cache.get(HOST, key, None, now), Some(token));
+            assert_eq!(cache.failure(HOST, key), None);
         }
         cache.erase(HOST).expect("in memory");
         assert!(!host_dir.join(&file).exists());

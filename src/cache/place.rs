@@ -1,0 +1,342 @@
+//! The directories of the cache: whether each is trusted, and how one is created.
+//!
+//! Another user who can write to a directory of the path can replace what is below it. So every
+//! component up to the root directory belongs to the user or to root and is not writable by group
+//! or others; a sticky directory of root's, such as /tmp, is fine itself. Writing checks all of
+//! them, and so does reading where `AWS_ECR_CACHE_DIR` names the place. Reading from the default
+//! place is the path of every cached `get`, so it checks less: the home directory and everything
+//! between it and the base directory, but nothing below a base directory that only the user can
+//! enter.
+
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::Error;
+use super::disk::io_error;
+
+/// How many directories above the base reading from the default place checks: the user's cache
+/// directory and the home directory.
+const QUICK_PARENTS: usize = 2;
+
+pub(super) fn untrusted(path: &Path, why: &'static str) -> Error {
+    Error::Untrusted {
+        path: path.to_owned(),
+        why,
+    }
+}
+
+/// The user whose files are trusted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Owner {
+    #[cfg(unix)]
+    euid: u32,
+}
+
+#[cfg(unix)]
+impl Owner {
+    pub(super) fn current() -> Self {
+        Self {
+            euid: rustix::process::geteuid().as_raw(),
+        }
+    }
+
+    /// Why another user could have tampered with a file or directory of the cache.
+    pub(super) fn why_untrusted(self, meta: &Metadata) -> Option<&'static str> {
+        use std::os::unix::fs::MetadataExt;
+        if meta.uid() != self.euid {
+            Some("is owned by another user")
+        } else if meta.mode() & 0o022 != 0 {
+            Some("can be written by group or others")
+        } else {
+            None
+        }
+    }
+
+    /// Why another user could replace what is in a directory above the cache.
+    fn why_parent_untrusted(self, meta: &Metadata) -> Option<&'static str> {
+        use std::os::unix::fs::MetadataExt;
+        let is_sticky = meta.mode() & 0o1000 != 0;
+        if !self.is_ours_or_roots(meta) {
+            Some("is owned by another user")
+        } else if meta.mode() & 0o022 != 0 && !is_sticky {
+            Some("can be written by group or others")
+        } else {
+            None
+        }
+    }
+
+    fn is_ours_or_roots(self, meta: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        meta.uid() == self.euid || meta.uid() == 0
+    }
+
+    pub(super) fn is_ours(self, meta: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        meta.uid() == self.euid
+    }
+}
+
+#[cfg(not(unix))]
+impl Owner {
+    pub(super) fn current() -> Self {
+        Self {}
+    }
+
+    pub(super) fn why_untrusted(self, _: &Metadata) -> Option<&'static str> {
+        None
+    }
+
+    fn why_parent_untrusted(self, _: &Metadata) -> Option<&'static str> {
+        None
+    }
+
+    fn is_ours_or_roots(self, _: &Metadata) -> bool {
+        true
+    }
+
+    pub(super) fn is_ours(self, _: &Metadata) -> bool {
+        true
+    }
+}
+
+/// How many components above the base reading checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathCheck {
+    /// Those of the default place.
+    Quick,
+    /// All of them.
+    Full,
+}
+
+/// What is known of a base directory that may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Missing,
+    /// No other user can enter it.
+    Private,
+    /// Other users can enter it, so what is inside has to be checked too.
+    Open,
+}
+
+impl Owner {
+    /// Whether the base directory is there; an error if it is not trusted. A link of the user's or
+    /// of root's is followed.
+    pub(super) fn base(self, base: &Path, check: PathCheck) -> Result<Base, Error> {
+        let mut meta = match fs::symlink_metadata(base) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Base::Missing),
+            Err(error) => return Err(io_error("stat", base)(error)),
+        };
+        let is_link = meta.is_symlink();
+        if is_link {
+            if !self.is_ours_or_roots(&meta) {
+                return Err(untrusted(base, "is a link of another user"));
+            }
+            meta = fs::metadata(base).map_err(io_error("follow", base))?;
+        }
+        self.judge(base, &meta)?;
+        match check {
+            PathCheck::Quick if !is_link => self.check_nearest_parents(base)?,
+            _ => self.check_path(base)?,
+        }
+        match is_private(&meta) {
+            true => Ok(Base::Private),
+            false => Ok(Base::Open),
+        }
+    }
+
+    /// Whether a directory below the base is there; an error if it is not trusted.
+    pub(super) fn directory(self, path: &Path) -> Result<bool, Error> {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io_error("stat", path)(error)),
+        };
+        if meta.is_symlink() {
+            return Err(untrusted(path, "is a link"));
+        }
+        self.judge(path, &meta).map(|()| true)
+    }
+
+    fn judge(self, path: &Path, meta: &Metadata) -> Result<(), Error> {
+        if !meta.is_dir() {
+            return Err(untrusted(path, "is not a directory"));
+        }
+        match self.why_untrusted(meta) {
+            Some(why) => Err(untrusted(path, why)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_nearest_parents(self, base: &Path) -> Result<(), Error> {
+        for parent in base.ancestors().skip(1).take(QUICK_PARENTS) {
+            let meta = fs::symlink_metadata(parent).map_err(io_error("stat", parent))?;
+            if meta.is_symlink() {
+                return self.check_path(base);
+            }
+            self.judge_parent(parent, &meta)?;
+        }
+        Ok(())
+    }
+
+    /// Checks all existing components above `base`: as they are written, and, where one of them is
+    /// a link, as they resolve.
+    fn check_path(self, base: &Path) -> Result<(), Error> {
+        let Some(parent) = base.parent() else {
+            return Ok(());
+        };
+        let has_link = self.check_components(parent)?
+            || fs::symlink_metadata(base).is_ok_and(|meta| meta.is_symlink());
+        if !has_link {
+            return Ok(());
+        }
+        let existing = base
+            .ancestors()
+            .find_map(|path| fs::canonicalize(path).ok());
+        match existing {
+            Some(real) => self
+                .check_components(real.parent().unwrap_or(&real))
+                .map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks `path` and everything above it, from the root directory on; true if a component is a
+    /// link.
+    fn check_components(self, path: &Path) -> Result<bool, Error> {
+        let mut has_link = false;
+        let mut components: Vec<_> = path.ancestors().collect();
+        components.reverse();
+        for component in components {
+            let meta = match fs::symlink_metadata(component) {
+                Ok(meta) => meta,
+                // The rest of the path is to be created.
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                Err(error) => return Err(io_error("stat", component)(error)),
+            };
+            has_link |= meta.is_symlink();
+            self.judge_parent(component, &meta)?;
+        }
+        Ok(has_link)
+    }
+
+    fn judge_parent(self, path: &Path, meta: &Metadata) -> Result<(), Error> {
+        if meta.is_symlink() {
+            return match self.is_ours_or_roots(meta) {
+                true => Ok(()),
+                false => Err(untrusted(path, "is a link of another user")),
+            };
+        }
+        if !meta.is_dir() {
+            return Err(untrusted(path, "is not a directory"));
+        }
+        match self.why_parent_untrusted(meta) {
+            Some(why) => Err(untrusted(path, why)),
+            None => Ok(()),
+        }
+    }
+
+    /// The base directory, created with its parents if it is missing: but never in a place that
+    /// belongs to another user, as the home directory does under `sudo`.
+    pub(super) fn make_base(self, base: &Path) -> Result<(), Error> {
+        if self.base(base, PathCheck::Full)? != Base::Missing {
+            return Ok(());
+        }
+        self.check_path(base)?;
+        let mut missing = vec![base];
+        for ancestor in base.ancestors().skip(1) {
+            match fs::symlink_metadata(ancestor) {
+                Ok(_) => break,
+                Err(error) if error.kind() == ErrorKind::NotFound => missing.push(ancestor),
+                Err(error) => return Err(io_error("stat", ancestor)(error)),
+            }
+        }
+        for directory in missing.into_iter().rev() {
+            make_directory(directory)?;
+        }
+        match self.base(base, PathCheck::Full)? {
+            Base::Missing => Err(io_error("stat", base)(ErrorKind::NotFound.into())),
+            Base::Private | Base::Open => Ok(()),
+        }
+    }
+
+    /// A directory of ours below the base, created if it is missing, always of mode 0700.
+    pub(super) fn make_inner(self, path: &Path) -> Result<(), Error> {
+        if !self.directory(path)? {
+            make_directory(path)?;
+            if !self.directory(path)? {
+                return Err(io_error("stat", path)(ErrorKind::NotFound.into()));
+            }
+        }
+        restrict_directory(path)
+    }
+}
+
+#[cfg(unix)]
+fn is_private(meta: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    meta.mode().trailing_zeros() >= 6
+}
+
+#[cfg(not(unix))]
+fn is_private(_: &Metadata) -> bool {
+    true
+}
+
+/// Creates one directory of mode 0700; one that another process has just created is as good.
+fn make_directory(path: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Ok(()) => restrict_directory(path),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error("create", path)(error)),
+    }
+}
+
+/// Sets a directory of ours to 0700, whatever the umask removed or its owner added.
+fn restrict_directory(path: &Path) -> Result<(), Error> {
+    let meta = fs::symlink_metadata(path).map_err(io_error("stat", path))?;
+    if meta.is_dir() {
+        // A file system without modes refuses; the later check uses the mode that it shows.
+        let _ = set_mode(path, &meta, 0o700);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+pub(super) fn set_mode(path: &Path, meta: &Metadata, mode: u32) -> Result<(), ()> {
+    use std::os::unix::fs::PermissionsExt;
+    if meta.permissions().mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(drop)
+}
+
+#[cfg(not(unix))]
+pub(super) fn set_mode(_: &Path, _: &Metadata, _: u32) -> Result<(), ()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_was_just_created_is_as_good() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("x");
+        assert!(make_directory(&path).is_ok() && path.is_dir());
+        assert!(make_directory(&path).is_ok());
+        let error = make_directory(&path.join("y/z")).expect_err("nothing to make it in");
+        assert!(matches!(
+            error,
+            Error::Io {
+                doing: "create",
+                ..
+            }
+        ));
+    }
+}
