@@ -88,6 +88,11 @@ impl Env {
         }
     }
 
+    /// Whether a variable is set to what is not UTF-8.
+    pub fn is_garbled(&self, name: &str) -> bool {
+        self.os(name).is_some_and(|value| value.to_str().is_none())
+    }
+
     fn os(&self, name: &str) -> Option<OsString> {
         match &self.vars {
             Vars::Process => std::env::var_os(name),

@@ -44,7 +44,11 @@ pub(crate) fn open(path: &Path, _: Links) -> io::Result<File> {
 
 /// Reads a file of at most `limit` bytes, without a `stat` first.
 pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut file = open(path, Links::Follow)?;
+    read_open(open(path, Links::Follow)?, limit)
+}
+
+/// The same of a file that [`open`] has opened.
+pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
     // Few files are longer, and what is not written to need not be cleared.
     let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;

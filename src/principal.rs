@@ -14,7 +14,10 @@ mod aws_settings;
 mod cache_key;
 mod chain;
 mod choose;
+mod cli_cache;
 mod problem;
+mod session;
+mod sources;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,8 @@ use crate::secret::Secret;
 
 pub use cache_key::Subject;
 pub use choose::plan;
+#[allow(unused_imports, reason = "for what issues tokens and renews sessions")]
+pub use session::session_digest;
 pub use surroundings::Surroundings;
 
 /// What a rule or a request decides before variables and profiles do.
@@ -78,6 +83,8 @@ pub struct Plan {
     /// SHA-256, in hexadecimal, of the SSO or console session that a cached token must have been
     /// obtained with.
     pub session_digest: Option<String>,
+    /// Where the AWS CLI keeps the credentials of roles, if a profile names any.
+    pub cli_cache: Option<PathBuf>,
 }
 
 impl Plan {
@@ -293,12 +300,18 @@ pub struct WebIdentity {
 /// A role to assume.
 #[derive(Debug, Clone)]
 pub struct Role {
+    /// The profile that names it; none for a rule.
+    pub profile: Option<String>,
     /// The role.
     pub role_arn: String,
     /// `external_id`.
     pub external_id: Option<String>,
     /// `role_session_name`, where one is set.
     pub session_name: Option<String>,
+    /// `mfa_serial`: only the AWS CLI can assume the role, see [`Plan::kept_role`].
+    pub mfa_serial: Option<String>,
+    /// `duration_seconds`, which names a file of the AWS CLI and is not sent.
+    pub duration: Option<u64>,
     /// STS.
     pub sts: Endpoint,
 }

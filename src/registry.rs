@@ -175,12 +175,7 @@ impl Registry {
             None => (rest, false),
         };
         let (region, suffix) = rest.strip_prefix('.')?.split_once('.')?;
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        if region.is_empty()
-            || region.starts_with('-')
-            || region.ends_with('-')
-            || !region.bytes().all(plain)
-        {
+        if !is_region(region) {
             return None;
         }
         let partition = if dual_stack {
@@ -255,6 +250,25 @@ impl fmt::Display for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.host())
     }
+}
+
+/// Whether this looks like the name of a region, known or not: `us-east-1`, `us-isob-east-1`,
+/// `eusc-de-east-1`. `s3` does not: anybody can register a bucket named `….dkr.ecr`, whose host is
+/// `….dkr.ecr.s3.amazonaws.com`.
+pub fn is_region(name: &str) -> bool {
+    let mut parts = name.split('-');
+    let letters = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase());
+    let number =
+        |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    let (Some(last), Some(first)) = (parts.next_back(), parts.next()) else {
+        return false;
+    };
+    let middle = parts.clone().count();
+    number(last)
+        && letters(first)
+        && (2..=8).contains(&first.len())
+        && (1..=3).contains(&middle)
+        && parts.all(letters)
 }
 
 /// The host of a server URL, in lower case. None where there is none, where it carries user
@@ -386,6 +400,11 @@ mod tests {
             "123456789012.dkr-ecr.us-east-1.amazonaws.com",
             "123456789012.dkr.ecr-fipsy.us-east-1.amazonaws.com",
             "123456789012.dkr.ecr.a.b.amazonaws.com",
+            "123456789012.dkr.ecr.s3.amazonaws.com",
+            "123456789012.dkr.ecr.s3-us-west-2.amazonaws.com",
+            "123456789012.dkr.ecr.s3-website-us-east-1.amazonaws.com",
+            "123456789012.dkr.ecr.compute-1.amazonaws.com",
+            "123456789012.dkr.ecr.eu-west-1a.amazonaws.com",
             "ftp://123456789012.dkr.ecr.us-east-1.amazonaws.com",
             "123456789012.dkr.ecr.us-east-1.amazonaws.com:44x",
             "123456789012.dkr.ecr.us-east-1.amazonaws.com\\@evil.example",
@@ -415,7 +434,7 @@ mod tests {
         #[test]
         fn a_registry_is_found_however_its_url_is_written(
             account in "[0-9]{12}",
-            region in "[a-z]{2}(-[a-z0-9]{1,9}){1,3}",
+            region in "[a-z]{2,4}(-[a-z]{1,9}){1,2}-[0-9]{1,2}",
             which in 0..PARTITIONS.len(),
             fips: bool,
             dual_stack: bool,

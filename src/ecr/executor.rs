@@ -20,6 +20,7 @@ use chrono::DateTime;
 use super::classify::{FailureContext, Step, classify, service_name};
 use super::http::{Client, Failure, RequestOutcome, is_url};
 use super::redact::{one_line, redacted};
+use super::sources::fixed;
 use super::{Issued, Session};
 use crate::env::Clock;
 use crate::log::Log;
@@ -56,12 +57,23 @@ impl Executor<'_> {
         session: Option<Session>,
         registry: &Registry,
     ) -> Result<Issued, Problem> {
-        let mut credentials = match session {
-            Some(session) => session.credentials,
-            None => self.source(&plan.source).await?,
+        let (mut credentials, mut owner, roles) = match plan.kept_role((self.clock)())? {
+            Some(kept) => {
+                let owner = format!("the role {}", kept.role.role_arn);
+                self.log
+                    .debug(format_args!("{owner}: from the AWS CLI's cache"));
+                (fixed::credentials(&kept.keys), owner, kept.remaining)
+            }
+            None => {
+                let credentials = match session {
+                    Some(session) => session.credentials,
+                    None => self.source(&plan.source).await?,
+                };
+                let owner = owner_of(&plan.source, &credentials);
+                (credentials, owner, &plan.roles[..])
+            }
         };
-        let mut owner = owner_of(&plan.source, &credentials);
-        for role in &plan.roles {
+        for role in roles {
             self.remember(&credentials);
             self.log
                 .debug(format_args!("{owner} assumes {}", role.role_arn));

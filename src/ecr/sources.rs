@@ -4,7 +4,7 @@
 //! when one is missing or incomplete. Nothing here falls through.
 
 mod container;
-mod fixed;
+pub(super) mod fixed;
 mod login;
 mod metadata;
 mod process;

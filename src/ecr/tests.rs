@@ -195,6 +195,7 @@ fn plan(url: String) -> Plan {
         network: Network::default(),
         identity: Identity::Ambient,
         session_digest: None,
+        cli_cache: None,
     }
 }
 
@@ -691,7 +692,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
         role_arn: "R".into(),
         session_name: None,
         token: Secret::from("t"),
-        subject: Subject::of(b"t"),
+        subject: Subject::of("t"),
         sts: api.clone(),
     };
     let web = Step::WebIdentity(&pod);
@@ -775,6 +776,9 @@ fn failures_are_classified_by_step_code_and_outcome() {
 
 fn role(arn: &str) -> Role {
     Role {
+        profile: None,
+        mfa_serial: None,
+        duration: None,
         role_arn: arn.into(),
         external_id: Some("ext".into()),
         session_name: None,

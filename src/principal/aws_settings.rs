@@ -154,7 +154,7 @@ impl<'a> Settings<'a> {
 
     /// STS, in the partition of the registry.
     pub(super) fn sts(&self) -> Result<Endpoint, Problem> {
-        self.endpoint(Api::Sts, &self.region_of_partition())
+        self.endpoint(Api::Sts, self.region())
     }
 
     /// The API that issues the registry's tokens.
@@ -179,46 +179,15 @@ impl<'a> Settings<'a> {
         })
     }
 
-    /// The region in which STS and the sign-in service are asked: the first that is set and lies
-    /// in the registry's partition, which is that of the role as well, else the registry's own.
-    /// A region whose name says nothing of that partition, since no table knows it yet, would lead
+    /// The region of STS and of the sign-in service: the registry's, as with `aws --region`. A
+    /// region whose name says nothing of the partition, since no table knows it yet, would lead
     /// into another one: the partition's main region stands in.
-    pub(super) fn region_of_partition(&self) -> String {
-        let partition = self.registry.partition();
-        let set = self.regions().into_iter();
-        set.chain([self.registry.region().to_owned()])
-            .find(|region| Partition::of_region(region) == partition)
-            .unwrap_or_else(|| partition.home_region.to_owned())
-    }
-
-    /// The regions that are set, the first one first.
-    fn regions(&self) -> Vec<String> {
-        let variables = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-        let mut regions: Vec<_> = variables.iter().filter_map(|v| self.env.var(v)).collect();
-        regions.extend(self.profile_region());
-        // What cannot be part of a host's name is no region.
-        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        regions.retain(|region| region.bytes().all(plain));
-        regions
-    }
-
-    /// The profile's region, or that of the next profile in the chain that has one.
-    fn profile_region(&self) -> Option<String> {
-        let profile = self.profile?;
-        if let Some(region) = set(profile, "region") {
-            return Some(region.to_owned());
+    pub(super) fn region(&self) -> &'a str {
+        let (region, partition) = (self.registry.region(), self.registry.partition());
+        match Partition::of_region(region) == partition {
+            true => region,
+            false => partition.home_region,
         }
-        let mut seen = vec![profile.name().to_owned()];
-        let mut next = set(profile, "source_profile")?.to_owned();
-        while !seen.contains(&next) {
-            let profile = self.config?.profile(&next).ok()??;
-            if let Some(region) = set(&profile, "region") {
-                return Some(region.to_owned());
-            }
-            let after = set(&profile, "source_profile")?.to_owned();
-            seen.push(std::mem::replace(&mut next, after));
-        }
-        None
     }
 
     pub(super) fn network(&self) -> Network {

@@ -9,8 +9,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{CacheKey, Endpoint, Identity, Role, Source};
@@ -19,54 +18,42 @@ use crate::registry::Registry;
 /// Of the list, not of the cache file.
 const VERSION: &str = "2";
 
-/// Who a web identity token speaks for.
+/// Who a web identity token speaks for: a digest of its claims.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject(Vec<(&'static str, String)>);
+pub struct Subject(String);
 
-#[derive(Deserialize)]
-struct Claims {
-    iss: Value,
-    sub: Value,
-    aud: Option<Value>,
-    #[serde(rename = "https://aws.amazon.com/tags")]
-    tags: Option<Value>,
-    #[serde(rename = "https://aws.amazon.com/source_identity")]
-    source_identity: Option<Value>,
-}
+/// Claims that differ between two tokens of one principal. Every other claim may be evaluated by
+/// the trust policy of a role, so it belongs to the principal.
+const PASSING_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "jti"];
 
 impl Subject {
-    /// The claims that AWS looks at; without verification, which is for STS to do. What is not a
-    /// JSON Web Token is its own subject.
-    pub fn of(token: &[u8]) -> Self {
-        match claims(token) {
-            Some(claims) => {
-                let mut fields = vec![
-                    ("iss", claims.iss.to_string()),
-                    ("sub", claims.sub.to_string()),
-                ];
-                let more = [
-                    ("aud", claims.aud),
-                    ("tags", claims.tags),
-                    ("source_identity", claims.source_identity),
-                ];
-                for (label, value) in more {
-                    fields.extend(value.map(|value| (label, value.to_string())));
-                }
-                Self(fields)
-            }
-            None => Self(vec![("token digest", hex(&Sha256::digest(token)))]),
-        }
+    /// From the claims, without verification, which is for STS to do. A token that is not a JSON
+    /// Web Token is its own subject.
+    pub fn of(token: &str) -> Self {
+        let digest = match claims(token) {
+            // The keys of objects are sorted, so equal content is equal text.
+            Some(claims) => Sha256::digest(format!("claims {}", Value::Object(claims))),
+            None => Sha256::digest(format!("token {}", token.trim())),
+        };
+        Self(hex(&digest))
     }
 }
 
-fn claims(token: &[u8]) -> Option<Claims> {
-    let token = std::str::from_utf8(token).ok()?.trim();
-    let mut parts = token.split('.');
+fn claims(token: &str) -> Option<Map<String, Value>> {
+    let mut parts = token.trim().split('.');
     let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
         return None;
     };
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    serde_json::from_slice(&payload).ok()
+    let mut claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
+    for claim in PASSING_CLAIMS {
+        claims.remove(claim);
+    }
+    // When the kubelet is to renew the token.
+    if let Some(Value::Object(kubernetes)) = claims.get_mut("kubernetes.io") {
+        kubernetes.remove("warnafter");
+    }
+    Some(claims)
 }
 
 /// Two hexadecimal digits per byte.
@@ -175,9 +162,7 @@ impl List {
                 self.add("role", &web.role_arn);
                 self.maybe("session", web.session_name.as_deref());
                 self.endpoint("sts", &web.sts);
-                for (label, value) in &web.subject.0 {
-                    self.add(label, value);
-                }
+                self.add("subject", &web.subject.0);
                 true
             }
             Source::Container(container) => {
@@ -202,6 +187,7 @@ impl List {
             self.add("role", &role.role_arn);
             self.maybe("external_id", role.external_id.as_deref());
             self.maybe("session", role.session_name.as_deref());
+            self.maybe("mfa_serial", role.mfa_serial.as_deref());
             self.endpoint("sts", &role.sts);
         }
         CacheKey(hex(&self.0.finalize()))

@@ -1,32 +1,35 @@
 //! What a profile says about credentials: one source, and the roles assumed from it.
 //!
-//! The order is that of `aws-config` (`profile/credentials/repr.rs`), and a test compares the two.
-//! Stricter than there: what is missing or blank is an error, and never a reason to go on to the
-//! next source, which would be somebody else.
+//! The order is that of the AWS CLI (`botocore/credentials.py`). Stricter than there: what is
+//! missing or blank is an error, and never a reason to go on to the next source, which would be
+//! another identity.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use super::aws_settings::{Api, Settings, is_true, set};
+use super::aws_settings::{Api, Settings, set};
 use super::cache_key::{Subject, hex};
 use super::problem;
+use super::session::Session;
+use super::sources;
 use super::surroundings::Surroundings;
-use super::{
-    AccessKeys, ConsoleLogin, Container, InstanceMetadata, Role, Source, Sso, WebIdentity,
-};
-use crate::env::Env;
+use super::{AccessKeys, ConsoleLogin, Role, Source, Sso, WebIdentity};
 use crate::problem::Problem;
-use crate::profile::{Config, Section};
+use crate::profile::{Config, Section, WhichFile};
+use crate::registry::is_region;
 use crate::secret::Secret;
+
+/// Nobody has a longer chain of `source_profile`; the AWS CLI breaks down at some 300.
+const LONGEST_CHAIN: usize = 100;
 
 /// The source that was found, and the roles to assume from it.
 #[derive(Debug)]
 pub(super) struct Resolved {
     pub(super) source: Source,
     pub(super) roles: Vec<Role>,
+    pub(super) session_digest: Option<String>,
 }
 
 impl From<Source> for Resolved {
@@ -34,84 +37,288 @@ impl From<Source> for Resolved {
         Self {
             source,
             roles: Vec::new(),
+            session_digest: None,
         }
     }
 }
 
-/// Follows the selected profile; none if it holds no credential setting at all.
-pub(super) fn resolve(
-    surroundings: &Surroundings,
-    settings: &Settings<'_>,
-    config: &Config,
-    selected: &Section<'_>,
-) -> Result<Option<Resolved>, Problem> {
-    let mut roles = Vec::new();
-    let mut seen = vec![selected.name().to_owned()];
-    let mut next: Option<Section<'_>> = None;
-    let found = loop {
-        let profile = next.as_ref().unwrap_or(selected);
-        if seen.len() > 1
-            && let Ok(Some(keys)) = static_keys(profile)
-        {
-            break Some(keys);
-        }
-        // With a token file the role is taken by web identity, not assumed.
-        let role_arn = profile.get("role_arn").is_some();
-        if !role_arn || profile.get("web_identity_token_file").is_some() {
-            break source(surroundings, settings, config, profile)?;
-        }
-        roles.push(role(settings, profile, selected.name())?);
-        let after = match (
-            profile.get("source_profile"),
-            profile.get("credential_source"),
-        ) {
-            (Some(_), Some(_)) => {
-                let what = "source_profile and credential_source exclude each other";
-                return Err(problem::invalid(profile.name(), what));
+/// What resolving a profile needs.
+pub(super) struct Chain<'a> {
+    pub(super) surroundings: &'a Surroundings,
+    pub(super) settings: &'a Settings<'a>,
+    pub(super) config: &'a Config,
+    /// Whether `AWS_ROLE_ARN` and `AWS_ROLE_SESSION_NAME` count for a profile's token file.
+    pub(super) with_role_variables: bool,
+}
+
+/// The role of a profile is to be assumed from another source. With a token file it is not.
+pub(super) fn is_assumed(profile: &Section<'_>) -> bool {
+    profile.get("role_arn").is_some() && profile.get("web_identity_token_file").is_none()
+}
+
+impl Chain<'_> {
+    /// Follows the selected profile; none if it holds no credential setting at all.
+    pub(super) fn resolve(&self, selected: &Section<'_>) -> Result<Option<Resolved>, Problem> {
+        let mut roles = Vec::new();
+        let mut seen = vec![selected.name().to_owned()];
+        let mut next: Option<Section<'_>> = None;
+        let found = loop {
+            let profile = next.as_ref().unwrap_or(selected);
+            let own_keys = next.is_some() && has_keys(profile);
+            if own_keys || !is_assumed(profile) {
+                break self.source(profile, next.is_none())?;
             }
-            (None, Some(_)) => break source(surroundings, settings, config, profile)?,
-            (None, None) => return Err(incomplete(profile, "source_profile")),
-            (Some(name), None) if name == profile.name() => {
-                break source(surroundings, settings, config, profile)?;
+            roles.push(self.role(profile)?);
+            let source = match (
+                profile.get("source_profile"),
+                profile.get("credential_source"),
+            ) {
+                (Some(_), Some(_)) => {
+                    let what = "source_profile and credential_source exclude each other";
+                    return Err(problem::invalid(profile.name(), what));
+                }
+                (None, Some(_)) => break Some(self.named_source(profile)?.into()),
+                (None, None) => return Err(problem::incomplete(profile.name(), "source_profile")),
+                (Some(_), None) => required(profile, "source_profile")?,
+            };
+            if source == profile.name() {
+                // Its own keys, beside the role.
+                break match has_keys(profile) {
+                    true => self.source(profile, false)?,
+                    false => None,
+                };
             }
-            (Some(_), None) => required(profile, "source_profile")?,
+            let found = self
+                .config
+                .profile(&source)
+                .map_err(|e| problem::file(&e))?;
+            let after = found.ok_or_else(|| {
+                let named_by = format!("source_profile of profile {:?}", profile.name());
+                problem::unknown_profile(&source, &named_by)
+            })?;
+            let looped = seen.contains(&source);
+            seen.push(source);
+            if looped {
+                return Err(problem::circular(&seen));
+            }
+            if seen.len() > LONGEST_CHAIN {
+                return Err(problem::long_chain(selected.name(), LONGEST_CHAIN));
+            }
+            next = Some(after);
         };
-        let found = config.profile(&after).map_err(|e| problem::file(&e))?;
-        let after = found.ok_or_else(|| {
-            let named_by = format!("source_profile of profile {:?}", profile.name());
-            problem::unknown_profile(&after, &named_by)
-        })?;
-        let name = after.name().to_owned();
-        let looped = seen.contains(&name);
-        seen.push(name);
-        if looped {
-            return Err(problem::circular(&seen));
+        let last = next.as_ref().unwrap_or(selected).name();
+        let of_role = roles.last().and_then(|role: &Role| role.profile.clone());
+        roles.reverse();
+        match (found, of_role) {
+            (Some(found), _) => Ok(Some(Resolved { roles, ..found })),
+            (None, None) => Ok(None),
+            (None, Some(of_role)) => Err(problem::source_without_credentials(last, &of_role)),
         }
-        next = Some(after);
-    };
-    let role_profile = (!roles.is_empty()).then(|| seen[seen.len().saturating_sub(2)].clone());
-    roles.reverse();
-    match (found, role_profile) {
-        (Some(found), _) => Ok(Some(Resolved {
-            source: found,
-            roles,
-        })),
-        (None, None) => Ok(None),
-        (None, Some(role_profile)) => Err(problem::source_without_credentials(
-            next.as_ref().unwrap_or(selected).name(),
-            &role_profile,
-        )),
+    }
+
+    fn role(&self, profile: &Section<'_>) -> Result<Role, Problem> {
+        Ok(Role {
+            profile: Some(profile.name().to_owned()),
+            role_arn: required(profile, "role_arn")?,
+            external_id: optional(profile, "external_id"),
+            session_name: optional(profile, "role_session_name"),
+            mfa_serial: optional(profile, "mfa_serial"),
+            duration: profile
+                .get("duration_seconds")
+                .and_then(|text| text.trim().parse().ok()),
+            sts: self.settings.sts()?,
+        })
+    }
+
+    /// The source that a profile itself holds.
+    fn source(&self, profile: &Section<'_>, selected: bool) -> Result<Option<Resolved>, Problem> {
+        let blank = set(profile, "web_identity_token_file").is_none();
+        if profile.get("web_identity_token_file").is_some()
+            && !(blank && profile.get("role_arn").is_none())
+        {
+            return self.web_identity(profile, selected).map(Some);
+        }
+        if let Some(found) = self.sso(profile)? {
+            return Ok(Some(found));
+        }
+        if let Some(keys) = keys(profile, WhichFile::Credentials)? {
+            return Ok(Some(keys.into()));
+        }
+        if let Some(session_arn) = optional(profile, "login_session") {
+            return self.login(profile, session_arn).map(Some);
+        }
+        if let Some(command) = optional(profile, "credential_process") {
+            let source = Source::Process {
+                profile: profile.name().to_owned(),
+                command: Secret::new(command),
+            };
+            return Ok(Some(source.into()));
+        }
+        if let Some(keys) = keys(profile, WhichFile::Config)? {
+            return Ok(Some(keys.into()));
+        }
+        // Half of something, and nothing else.
+        let halves = [
+            ("aws_secret_access_key", "aws_access_key_id"),
+            ("aws_session_token", "aws_access_key_id"),
+            ("credential_source", "role_arn"),
+        ];
+        match halves.iter().find(|(half, _)| profile.get(half).is_some()) {
+            Some((_, missing)) => Err(problem::incomplete(profile.name(), missing)),
+            None => Ok(None),
+        }
+    }
+
+    /// `credential_source`, whose values are case-sensitive for the AWS CLI.
+    fn named_source(&self, profile: &Section<'_>) -> Result<Source, Problem> {
+        let value = required(profile, "credential_source")?;
+        let name = profile.name();
+        let env = &self.surroundings.env;
+        match value.as_str() {
+            "Environment" => {
+                sources::environment(env)?.ok_or_else(|| problem::no_environment_keys(name))
+            }
+            "EcsContainer" => sources::container(env).ok_or_else(|| problem::no_container(name)),
+            "Ec2InstanceMetadata" => sources::instance_metadata(self.surroundings, self.settings)?
+                .ok_or_else(|| problem::metadata_disabled(name)),
+            _ => Err(problem::invalid(
+                name,
+                "credential_source is none of Environment, EcsContainer, Ec2InstanceMetadata",
+            )),
+        }
+    }
+
+    fn web_identity(&self, profile: &Section<'_>, selected: bool) -> Result<Resolved, Problem> {
+        let file = required(profile, "web_identity_token_file")?;
+        let setting = || format!("web_identity_token_file of profile {:?}", profile.name());
+        let variable = |name: &str| match selected && self.with_role_variables {
+            true => self.surroundings.env.var(name),
+            false => None,
+        };
+        let role_arn = match variable("AWS_ROLE_ARN") {
+            Some(role_arn) => role_arn,
+            None => required(profile, "role_arn")?,
+        };
+        let path = self.settings.env.expand_home(Path::new(&file));
+        let (token, subject) = web_token(self.surroundings, &path, setting)?;
+        let source = Source::WebIdentity(WebIdentity {
+            profile: Some(profile.name().to_owned()),
+            role_arn,
+            session_name: variable("AWS_ROLE_SESSION_NAME")
+                .or_else(|| optional(profile, "role_session_name")),
+            token,
+            subject,
+            sts: self.settings.sts()?,
+        });
+        Ok(source.into())
+    }
+
+    /// A profile without account and role is for tokens alone: it holds no credentials of SSO.
+    fn sso(&self, profile: &Section<'_>) -> Result<Option<Resolved>, Problem> {
+        if profile.get("sso_account_id").is_none() && profile.get("sso_role_name").is_none() {
+            return Ok(None);
+        }
+        let session_name = optional(profile, "sso_session");
+        let session = match &session_name {
+            Some(name) => {
+                let found = self.config.sso_session(name);
+                let found = found.map_err(|e| problem::file(&e))?;
+                Some(found.ok_or_else(|| problem::unknown_sso_session(profile.name(), name))?)
+            }
+            None => None,
+        };
+        let setting = |key: &'static str| {
+            let of_session = session.as_ref().and_then(|session| set(session, key));
+            match (profile.get(key), of_session) {
+                (Some(own), Some(value)) if own != value => Err(problem::invalid(
+                    profile.name(),
+                    format_args!("{key} is not that of its sso_session"),
+                )),
+                (_, Some(value)) => Ok(value.to_owned()),
+                (_, None) => required(profile, key),
+            }
+        };
+        let start_url = setting("sso_start_url")?;
+        let region = setting("sso_region")?;
+        let account_id = setting("sso_account_id")?;
+        let role_name = setting("sso_role_name")?;
+        let portal = self.settings.endpoint(Api::Sso, &region)?;
+        let oidc = self.settings.endpoint(Api::SsoOidc, &region)?;
+        if (portal.url.is_none() || oidc.url.is_none()) && !is_region(&region) {
+            let setting = format!("sso_region of profile {:?}", profile.name());
+            return Err(problem::bad_region(&setting, &region));
+        }
+        let cached = session_name.as_deref().unwrap_or(&start_url);
+        let file = hex(&Sha1::digest(cached)) + ".json";
+        let login_file = self.home(profile)?.join(".aws/sso/cache").join(file);
+        let session = self.logged_in(&login_file, profile, "aws sso login")?;
+        let source = Source::Sso(Sso {
+            profile: profile.name().to_owned(),
+            session: session_name,
+            start_url,
+            account_id,
+            role_name,
+            portal,
+            oidc,
+            login_file,
+        });
+        Ok(Some(Resolved {
+            session_digest: Some(session.digest),
+            ..source.into()
+        }))
+    }
+
+    fn login(&self, profile: &Section<'_>, session_arn: String) -> Result<Resolved, Problem> {
+        let dir = match self.settings.env.path("AWS_LOGIN_CACHE_DIRECTORY") {
+            Some(dir) => dir,
+            None => self.home(profile)?.join(".aws/login/cache"),
+        };
+        let file = hex(&Sha256::digest(session_arn.trim())) + ".json";
+        let login_file = dir.join(file);
+        let session = self.logged_in(&login_file, profile, "aws login")?;
+        let region = session.region.filter(|region| is_region(region));
+        let region = region.as_deref().unwrap_or(self.settings.region());
+        let source = Source::Login(ConsoleLogin {
+            profile: profile.name().to_owned(),
+            session_arn,
+            signin: self.settings.endpoint(Api::Signin, region)?,
+            login_file,
+        });
+        Ok(Resolved {
+            session_digest: Some(session.digest),
+            ..source.into()
+        })
+    }
+
+    fn home(&self, profile: &Section<'_>) -> Result<PathBuf, Problem> {
+        let home = self.settings.env.home();
+        home.ok_or_else(|| problem::no_home(profile.name()))
+    }
+
+    /// A session that was ended leaves no file, or an empty one, and then nothing cached is
+    /// served. An expired one is still a session.
+    fn logged_in(
+        &self,
+        path: &Path,
+        profile: &Section<'_>,
+        command: &'static str,
+    ) -> Result<Session, Problem> {
+        let content = self.surroundings.file(path);
+        let logged_out = |why: String| {
+            let detail = format!("{}: {why}", path.display());
+            problem::logged_out(profile.name(), command).with_detail(detail)
+        };
+        match &*content {
+            Ok(bytes) => Session::of(bytes).ok_or_else(|| logged_out("no session in it".into())),
+            Err(error) => Err(logged_out(error.to_string())),
+        }
     }
 }
 
-fn incomplete(profile: &Section<'_>, key: &str) -> Problem {
-    problem::incomplete(profile.name(), key)
-}
-
-fn required(profile: &Section<'_>, key: &'static str) -> Result<String, Problem> {
+pub(super) fn required(profile: &Section<'_>, key: &'static str) -> Result<String, Problem> {
     match set(profile, key) {
         Some(value) => Ok(value.to_owned()),
-        None => Err(incomplete(profile, key)),
+        None => Err(problem::incomplete(profile.name(), key)),
     }
 }
 
@@ -119,187 +326,33 @@ fn optional(profile: &Section<'_>, key: &str) -> Option<String> {
     set(profile, key).map(str::to_owned)
 }
 
-fn role(settings: &Settings<'_>, profile: &Section<'_>, selected: &str) -> Result<Role, Problem> {
-    if set(profile, "mfa_serial").is_some() {
-        return Err(problem::mfa_required(profile.name(), selected));
-    }
-    Ok(Role {
-        role_arn: required(profile, "role_arn")?,
-        external_id: optional(profile, "external_id"),
-        session_name: optional(profile, "role_session_name"),
-        sts: settings.sts()?,
-    })
+/// Whether there is one of the two keys, in either file.
+fn has_keys(profile: &Section<'_>) -> bool {
+    let keys = ["aws_access_key_id", "aws_secret_access_key"];
+    keys.iter().any(|key| profile.get(key).is_some())
 }
 
-/// The source that a profile itself holds.
-fn source(
-    surroundings: &Surroundings,
-    settings: &Settings<'_>,
-    config: &Config,
-    profile: &Section<'_>,
-) -> Result<Option<Source>, Problem> {
-    let has = |key: &str| profile.get(key).is_some();
-    let name = || profile.name().to_owned();
-    if has("credential_source") {
-        return named(surroundings, settings, profile).map(Some);
-    }
-    if has("web_identity_token_file") {
-        let file = required(profile, "web_identity_token_file")?;
-        let setting = || format!("web_identity_token_file of profile {:?}", profile.name());
-        let role_arn = required(profile, "role_arn")?;
-        let (token, subject) = web_token(surroundings, Path::new(&file), setting)?;
-        return Ok(Some(Source::WebIdentity(WebIdentity {
-            profile: Some(name()),
-            role_arn,
-            session_name: optional(profile, "role_session_name"),
-            token,
-            subject,
-            sts: settings.sts()?,
-        })));
-    }
-    const SSO: [&str; 5] = [
-        "sso_account_id",
-        "sso_region",
-        "sso_role_name",
-        "sso_start_url",
-        "sso_session",
-    ];
-    if SSO.into_iter().any(has) {
-        let sso = sso(settings, config, profile)?;
-        return Ok(Some(Source::Sso(sso)));
-    }
-    if has("login_session") {
-        return Ok(Some(Source::Login(login(settings, profile)?)));
-    }
-    if has("credential_process") {
-        let command = required(profile, "credential_process")?;
-        return Ok(Some(Source::Process {
-            profile: name(),
-            command: Secret::new(command),
-        }));
-    }
-    static_keys(profile)
-}
-
-/// None if there is none of the three.
-fn static_keys(profile: &Section<'_>) -> Result<Option<Source>, Problem> {
-    const ID: &str = "aws_access_key_id";
-    const SECRET: &str = "aws_secret_access_key";
-    const TOKEN: &str = "aws_session_token";
-    if [ID, SECRET, TOKEN]
-        .iter()
-        .all(|key| profile.get(key).is_none())
-    {
+/// The keys in one of the files; all of them have to be in the same.
+fn keys(profile: &Section<'_>, file: WhichFile) -> Result<Option<Source>, Problem> {
+    let of = |key: &'static str| {
+        let value = profile.get_in(file, key).filter(|v| !v.trim().is_empty());
+        let value = value.map(str::to_owned);
+        value.ok_or_else(|| problem::incomplete(profile.name(), key))
+    };
+    if profile.get_in(file, "aws_access_key_id").is_none() {
         return Ok(None);
     }
+    let token = ["aws_security_token", "aws_session_token"]
+        .iter()
+        .find_map(|key| profile.get_in(file, key))
+        .filter(|token| !token.trim().is_empty());
     Ok(Some(Source::Static {
         profile: profile.name().to_owned(),
         keys: AccessKeys {
-            access_key_id: required(profile, ID)?,
-            secret_access_key: Secret::new(required(profile, SECRET)?),
-            session_token: optional(profile, TOKEN).map(Secret::new),
+            access_key_id: of("aws_access_key_id")?,
+            secret_access_key: Secret::new(of("aws_secret_access_key")?),
+            session_token: token.map(Secret::from),
         },
-    }))
-}
-
-/// `credential_source`.
-fn named(
-    surroundings: &Surroundings,
-    settings: &Settings<'_>,
-    profile: &Section<'_>,
-) -> Result<Source, Problem> {
-    let value = required(profile, "credential_source")?;
-    let name = profile.name();
-    match value.to_ascii_lowercase().as_str() {
-        "environment" => {
-            environment(&surroundings.env).ok_or_else(|| problem::no_environment_keys(name))
-        }
-        "ecscontainer" => container(&surroundings.env).ok_or_else(|| problem::no_container(name)),
-        "ec2instancemetadata" => instance_metadata(surroundings, settings)
-            .ok_or_else(|| problem::metadata_disabled(name)),
-        _ => Err(problem::invalid(
-            name,
-            "credential_source is none of Environment, EcsContainer, Ec2InstanceMetadata",
-        )),
-    }
-}
-
-/// `AWS_ACCESS_KEY_ID` and related variables: blank is absent, and half a pair is none.
-pub(super) fn environment(env: &Env) -> Option<Source> {
-    let access_key_id = key_id(env)?;
-    let secret = [
-        "AWS_SECRET_ACCESS_KEY",
-        "SECRET_ACCESS_KEY",
-        "AWS_SECRET_KEY",
-    ]
-    .into_iter()
-    .find_map(|name| not_blank(env, name))?;
-    Some(Source::Environment(AccessKeys {
-        access_key_id,
-        secret_access_key: Secret::new(secret),
-        session_token: env.var("AWS_SESSION_TOKEN").map(Secret::new),
-    }))
-}
-
-/// The second name, like that of its secret, is one that the Go SDK knows.
-fn key_id(env: &Env) -> Option<String> {
-    not_blank(env, "AWS_ACCESS_KEY_ID").or_else(|| not_blank(env, "AWS_ACCESS_KEY"))
-}
-
-fn not_blank(env: &Env, name: &str) -> Option<String> {
-    env.raw(name).filter(|value| !value.trim().is_empty())
-}
-
-/// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`.
-pub(super) fn container(env: &Env) -> Option<Source> {
-    let relative = env.var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
-    let is_relative = relative.is_some();
-    let uri = relative.or_else(|| env.var("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?;
-    Some(Source::Container(Container {
-        uri: Secret::new(uri),
-        relative: is_relative,
-        token: env
-            .raw("AWS_CONTAINER_AUTHORIZATION_TOKEN")
-            .map(Secret::new),
-        token_file: env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-    }))
-}
-
-/// Instance metadata, unless it is switched off.
-pub(super) fn instance_metadata(
-    surroundings: &Surroundings,
-    settings: &Settings<'_>,
-) -> Option<Source> {
-    if surroundings.metadata_disabled() {
-        return None;
-    }
-    let mode = settings.either(
-        "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
-        "ec2_metadata_service_endpoint_mode",
-    );
-    let seconds = settings.either("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout");
-    let attempts = settings.either(
-        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
-        "metadata_service_num_attempts",
-    );
-    let no_v1 = settings.either("AWS_EC2_METADATA_V1_DISABLED", "ec2_metadata_v1_disabled");
-    Some(Source::InstanceMetadata(InstanceMetadata {
-        endpoint: settings.either(
-            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
-            "ec2_metadata_service_endpoint",
-        ),
-        ipv6: match mode {
-            Some(mode) => mode.eq_ignore_ascii_case("ipv6"),
-            None => is_true(settings.env.var("AWS_IMDS_USE_IPV6").as_deref()),
-        },
-        timeout: seconds
-            .and_then(|text| text.trim().parse().ok())
-            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .filter(|timeout| !timeout.is_zero()),
-        attempts: attempts
-            .and_then(|text| text.trim().parse().ok())
-            .filter(|&attempts| attempts > 0),
-        v1_disabled: is_true(no_v1.as_deref()),
     }))
 }
 
@@ -320,81 +373,5 @@ pub(super) fn web_token(
     if text.is_empty() {
         return Err(unreadable("it is empty"));
     }
-    Ok((Secret::from(text), Subject::of(text.as_bytes())))
-}
-
-fn sso(settings: &Settings<'_>, config: &Config, profile: &Section<'_>) -> Result<Sso, Problem> {
-    let (start_url, region) = match profile.get("sso_session") {
-        None => (
-            required(profile, "sso_start_url")?,
-            required(profile, "sso_region")?,
-        ),
-        Some(_) => {
-            let name = required(profile, "sso_session")?;
-            let session = config
-                .sso_session(&name)
-                .map_err(|e| problem::file(&e))?
-                .ok_or_else(|| problem::unknown_sso_session(profile.name(), &name))?;
-            let from_session = |key: &'static str| match (profile.get(key), set(&session, key)) {
-                (_, None) => Err(incomplete(profile, key)),
-                (Some(own), Some(value)) if own != value => Err(problem::invalid(
-                    profile.name(),
-                    format_args!("{key} is not that of its sso_session"),
-                )),
-                (_, Some(value)) => Ok(value.to_owned()),
-            };
-            (from_session("sso_start_url")?, from_session("sso_region")?)
-        }
-    };
-    let account_id = required(profile, "sso_account_id")?;
-    let role_name = required(profile, "sso_role_name")?;
-    let session = optional(profile, "sso_session");
-    let cached = session.as_deref().unwrap_or(&start_url);
-    let file = hex(&Sha1::digest(cached)) + ".json";
-    let dir = home(settings, profile)?.join(".aws/sso/cache");
-    let login_file = logged_in(dir.join(file), profile, "aws sso login")?;
-    Ok(Sso {
-        profile: profile.name().to_owned(),
-        session,
-        start_url,
-        account_id,
-        role_name,
-        portal: settings.endpoint(Api::Sso, &region)?,
-        oidc: settings.endpoint(Api::SsoOidc, &region)?,
-        login_file,
-    })
-}
-
-fn login(settings: &Settings<'_>, profile: &Section<'_>) -> Result<ConsoleLogin, Problem> {
-    let session_arn = required(profile, "login_session")?;
-    let dir = match settings.env.raw("AWS_LOGIN_CACHE_DIRECTORY") {
-        Some(dir) => PathBuf::from(dir),
-        None => home(settings, profile)?.join(".aws/login/cache"),
-    };
-    let file = hex(&Sha256::digest(session_arn.trim())) + ".json";
-    let login_file = logged_in(dir.join(file), profile, "aws login")?;
-    Ok(ConsoleLogin {
-        profile: profile.name().to_owned(),
-        session_arn,
-        signin: settings.endpoint(Api::Signin, &settings.region_of_partition())?,
-        login_file,
-    })
-}
-
-fn home(settings: &Settings<'_>, profile: &Section<'_>) -> Result<PathBuf, Problem> {
-    let home = settings.env.home();
-    home.ok_or_else(|| problem::no_home(profile.name()))
-}
-
-/// A session that was ended leaves no file, and then nothing cached is served. An expired one is
-/// still a session.
-fn logged_in(
-    path: PathBuf,
-    profile: &Section<'_>,
-    command: &'static str,
-) -> Result<PathBuf, Problem> {
-    match std::fs::metadata(&path).is_ok_and(|file| file.is_file()) {
-        true => Ok(path),
-        false => Err(problem::logged_out(profile.name(), command)),
-    }
+    Ok((Secret::from(text), Subject::of(text)))
 }

@@ -1,15 +1,15 @@
 //! Makes the plan: which source, which roles, which endpoint. Pure.
 
-use std::path::Path;
-
 use super::aws_settings::Settings;
 use super::cache_key::{self, Subject};
-use super::chain::{self, Resolved};
+use super::chain::{self, Chain, Resolved};
+use super::cli_cache;
 use super::problem;
+use super::sources;
 use super::surroundings::Surroundings;
 use super::{Identity, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
 use crate::problem::Problem;
-use crate::profile::Section;
+use crate::profile::{Config, Section};
 use crate::registry::{Partition, Registry};
 
 /// Who asks for this registry's token, and where.
@@ -18,49 +18,42 @@ pub fn plan(
     registry: &Registry,
     selection: &Selection,
 ) -> Result<Plan, Problem> {
+    surroundings.check_variables()?;
     let selected = Selected::of(surroundings, selection);
     let config = surroundings.config();
     let section = match &config {
-        Ok(config) => config
-            .profile(&selected.name)
-            .map_err(|e| problem::file(&e)),
-        Err(_) => Ok(None),
+        Ok(config) => selected.find(config)?,
+        Err(_) => None,
     };
     let settings = Settings::new(
         &surroundings.env,
         config.as_ref().ok().copied(),
-        section.as_ref().ok().and_then(Option::as_ref),
+        section.as_ref(),
         registry,
     )?;
-
-    let mut profile = None;
-    let found = match &selection.web_identity {
-        Some(pod) => Some(pod_identity(&settings, pod)?.into()),
-        None => match environment(surroundings, selection) {
-            Some(source) => Some(source.into()),
-            None => {
-                let section = section.as_ref().map_err(Problem::clone)?;
-                let found = selected.resolve(surroundings, &settings, section.as_ref())?;
-                profile = found.is_some().then(|| selected.name.clone());
-                match found {
-                    Some(found) => Some(found),
-                    None => {
-                        surroundings.check_files()?;
-                        selected.after_profile(surroundings, &settings)?
-                    }
-                }
-            }
-        },
+    let chooser = Chooser {
+        surroundings,
+        settings: &settings,
+        selected: &selected,
+        section: section.as_ref(),
     };
-    let Some(Resolved { source, mut roles }) = found else {
-        let disabled = "instance metadata (AWS_EC2_METADATA_DISABLED is true)";
-        return Err(surroundings.no_credentials(disabled));
+    let (resolved, from_profile) = match &selection.web_identity {
+        Some(pod) => (pod_identity(&settings, pod)?.into(), false),
+        None => chooser.choose()?,
     };
+    let Resolved {
+        source,
+        mut roles,
+        session_digest,
+    } = resolved;
     if let Some(role) = &selection.role_arn {
         roles.push(Role {
+            profile: None,
             role_arn: role.value.clone(),
             external_id: None,
             session_name: None,
+            mfa_serial: None,
+            duration: None,
             sts: settings.sts()?,
         });
     }
@@ -70,14 +63,19 @@ pub fn plan(
         Some(_) => Identity::Ambient,
         None => cache_key::identity(registry, &api, &source, &roles),
     };
+    let cli_cache = match roles.iter().any(|role| role.profile.is_some()) {
+        true => surroundings.env.home().map(|home| cli_cache::dir(&home)),
+        false => None,
+    };
     Ok(Plan {
         source,
         roles,
         api,
-        profile,
+        profile: from_profile.then_some(selected.name),
         network: settings.network(),
         identity,
-        session_digest: None,
+        session_digest,
+        cli_cache,
     })
 }
 
@@ -110,58 +108,85 @@ impl Selected {
         }
     }
 
-    /// What the profile holds; none if it holds no credentials at all.
-    fn resolve(
-        &self,
-        surroundings: &Surroundings,
-        settings: &Settings<'_>,
-        section: Option<&Section<'_>>,
-    ) -> Result<Option<Resolved>, Problem> {
-        let config = surroundings.config()?;
-        match (section, &self.named_by) {
-            (Some(section), _) => chain::resolve(surroundings, settings, config, section),
-            (None, Some(named_by)) if self.binding || self.name != "default" => {
+    /// The profile. One that is named and missing is an error even where keys in variables would
+    /// come before it, as for the AWS CLI.
+    fn find<'a>(&self, config: &'a Config) -> Result<Option<Section<'a>>, Problem> {
+        match (config.profile(&self.name), &self.named_by) {
+            (Ok(None), Some(named_by)) if self.binding || self.name != "default" => {
                 Err(problem::unknown_profile(&self.name, named_by))
             }
-            (None, _) => Ok(None),
+            (Ok(section), _) => Ok(section),
+            // Of no interest to keys in variables; otherwise `choose` says it.
+            (Err(_), _) => Ok(None),
         }
-    }
-
-    /// The sources behind the profile.
-    fn after_profile(
-        &self,
-        surroundings: &Surroundings,
-        settings: &Settings<'_>,
-    ) -> Result<Option<Resolved>, Problem> {
-        if let (true, Some(named_by)) = (self.binding, &self.named_by) {
-            return Err(problem::named_without_credentials(&self.name, named_by));
-        }
-        let env = &surroundings.env;
-        let file = env.var("AWS_WEB_IDENTITY_TOKEN_FILE");
-        if let (Some(file), Some(role_arn)) = (file, env.var("AWS_ROLE_ARN")) {
-            let setting = || "AWS_WEB_IDENTITY_TOKEN_FILE".to_owned();
-            let (token, subject) = chain::web_token(surroundings, Path::new(&file), setting)?;
-            let source = Source::WebIdentity(WebIdentity {
-                profile: None,
-                role_arn,
-                session_name: env.var("AWS_ROLE_SESSION_NAME"),
-                token,
-                subject,
-                sts: settings.sts()?,
-            });
-            return Ok(Some(source.into()));
-        }
-        let source =
-            chain::container(env).or_else(|| chain::instance_metadata(surroundings, settings));
-        Ok(source.map(Resolved::from))
     }
 }
 
-/// Keys in variables, unless a profile was selected that comes before them.
-fn environment(surroundings: &Surroundings, selection: &Selection) -> Option<Source> {
-    match selection.profile {
-        Some(_) => None,
-        None => chain::environment(&surroundings.env),
+/// Chooses the source, in the order of the AWS CLI.
+struct Chooser<'a> {
+    surroundings: &'a Surroundings,
+    settings: &'a Settings<'a>,
+    selected: &'a Selected,
+    section: Option<&'a Section<'a>>,
+}
+
+impl Chooser<'_> {
+    /// The source, and whether the profile holds it.
+    fn choose(&self) -> Result<(Resolved, bool), Problem> {
+        let env = &self.surroundings.env;
+        if !self.selected.binding
+            && let Some(source) = sources::environment(env)?
+        {
+            return Ok((source.into(), false));
+        }
+        let config = self.surroundings.config()?;
+        let web_identity = || sources::web_identity(self.surroundings, self.settings);
+        let token_file_set = env.path("AWS_WEB_IDENTITY_TOKEN_FILE").is_some();
+        if self.section.is_none() {
+            let section = config.profile(&self.selected.name);
+            section.map_err(|e| problem::file(&e))?;
+            self.surroundings.check_files()?;
+        }
+        // Pods with IRSA and a stray credentials file. A profile that somebody named comes first.
+        if self.selected.named_by.is_none()
+            && !self.section.is_some_and(chain::is_assumed)
+            && let Some(source) = web_identity()?
+        {
+            return Ok((source.into(), false));
+        }
+        if let Some(section) = self.section {
+            let chain = Chain {
+                surroundings: self.surroundings,
+                settings: self.settings,
+                config,
+                with_role_variables: !self.selected.binding && !token_file_set,
+            };
+            if let Some(resolved) = chain.resolve(section)? {
+                return Ok((resolved, true));
+            }
+        }
+        if let (true, Some(named_by)) = (self.selected.binding, &self.selected.named_by) {
+            return Err(problem::named_without_credentials(
+                &self.selected.name,
+                named_by,
+            ));
+        }
+        self.surroundings.check_files()?;
+        let source = match web_identity()? {
+            Some(source) => Some(source),
+            None => sources::container(env).or_else(|| sources::environment_of_go(env)),
+        };
+        let source = match source {
+            Some(source) => Some(source),
+            None => sources::instance_metadata(self.surroundings, self.settings)?,
+        };
+        match source {
+            Some(source) => Ok((source.into(), false)),
+            None => {
+                let disabled = "instance metadata (AWS_EC2_METADATA_DISABLED is true)";
+                Err(self.surroundings.no_credentials(disabled))
+            }
+        }
     }
 }
 
@@ -171,7 +196,7 @@ fn pod_identity(settings: &Settings<'_>, pod: &PodIdentity) -> Result<Source, Pr
         role_arn: pod.role_arn.clone(),
         session_name: Some(pod.session_name.clone()),
         token: pod.token.clone(),
-        subject: Subject::of(pod.token.expose().as_bytes()),
+        subject: Subject::of(pod.token.expose()),
         sts: settings.sts()?,
     }))
 }

@@ -24,6 +24,21 @@ pub(super) fn no_credentials(places: &[String]) -> Problem {
     .with_detail(format!("looked at {}", places.join(", ")))
 }
 
+pub(super) fn garbled_variable(name: &str) -> Problem {
+    configuration(
+        format!("{name} is not UTF-8"),
+        format!("correct or unset {name}"),
+    )
+}
+
+/// One of the two variables of a pair of keys is set, and the other is not or is blank.
+pub(super) fn half_set(set: &str, missing: &str) -> Problem {
+    configuration(
+        format!("{set} is set, but {missing} is not"),
+        format!("set {missing}, or unset {set}"),
+    )
+}
+
 /// An AWS config file cannot be used.
 pub(super) fn file(error: &profile::Error) -> Problem {
     let hint = match error {
@@ -98,14 +113,16 @@ pub(super) fn unknown_sso_session(profile: &str, session: &str) -> Problem {
     )
 }
 
-pub(super) fn mfa_required(profile: &str, selected: &str) -> Problem {
+/// No usable file of the AWS CLI holds the role's credentials; `selected` is the profile that a
+/// command of the AWS CLI has to use to get them.
+pub(super) fn mfa_required(profile: &str, selected: &str, expired: bool) -> Problem {
+    let what = match expired {
+        true => "its session in the AWS CLI's cache has expired",
+        false => "the AWS CLI's cache holds no session of it",
+    };
     configuration(
-        format!("profile {profile:?} requires MFA, which a credential helper cannot prompt for"),
-        format!(
-            "use a profile with credential_process = aws configure export-credentials --profile \
-             {selected} --format process, or export the keys that the same command prints with \
-             --format env"
-        ),
+        format!("profile {profile:?} requires MFA, and {what}"),
+        format!("run aws sts get-caller-identity --profile {selected}, and enter the code there"),
     )
 }
 
@@ -158,6 +175,22 @@ pub(super) fn logged_out(profile: &str, command: &str) -> Problem {
     )
 }
 
+/// `setting` holds what cannot be a part of a host's name.
+pub(super) fn bad_region(setting: &str, region: &str) -> Problem {
+    configuration(
+        format!("{setting} is {region:?}, which is not a region"),
+        format!("set {setting} to a region such as us-east-1"),
+    )
+}
+
+/// More profiles than anybody has, one the source of the other.
+pub(super) fn long_chain(profile: &str, limit: usize) -> Problem {
+    configuration(
+        format!("profile {profile:?} leads through more than {limit} source_profile settings"),
+        "correct the profile in the AWS config file",
+    )
+}
+
 /// The sessions of SSO and of `aws login` are kept below the home directory.
 pub(super) fn no_home(profile: &str) -> Problem {
     configuration(
@@ -194,6 +227,23 @@ pub(super) fn bad_switch(setting: &str, value: &str) -> Problem {
     configuration(
         format!("{setting} is {value:?}, which is neither true nor false"),
         format!("set {setting} to true or false, or unset it"),
+    )
+}
+
+pub(super) fn bad_endpoint_mode(mode: &str) -> Problem {
+    configuration(
+        format!(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE is {mode:?}, which is neither IPv4 nor IPv6"
+        ),
+        "set AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE or ec2_metadata_service_endpoint_mode to IPv4 \
+         or IPv6",
+    )
+}
+
+pub(super) fn bad_number(variable: &str, key: &str, value: &str) -> Problem {
+    configuration(
+        format!("{variable} or {key} is {value:?}, which is not a positive number"),
+        format!("set {variable} or {key} to a number, or unset it"),
     )
 }
 

@@ -30,7 +30,6 @@ const VARIABLES: &[&str] = &[
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_DEFAULT_PROFILE",
-    "AWS_DEFAULT_REGION",
     "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
@@ -49,12 +48,12 @@ const VARIABLES: &[&str] = &[
     "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
     "AWS_METADATA_SERVICE_TIMEOUT",
     "AWS_PROFILE",
-    "AWS_REGION",
     "AWS_RETRY_MODE",
     "AWS_ROLE_ARN",
     "AWS_ROLE_SESSION_NAME",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SECRET_KEY",
+    "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_USE_DUALSTACK_ENDPOINT",
@@ -63,7 +62,21 @@ const VARIABLES: &[&str] = &[
     "HOME",
     "HOMEDRIVE",
     "HOMEPATH",
-    "SECRET_ACCESS_KEY",
+    "USERNAME",
+    "USERPROFILE",
+];
+
+/// Those among them that name files, which may be any bytes.
+const PATHS: &[&str] = &[
+    "AWS_CA_BUNDLE",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_LOGIN_CACHE_DIRECTORY",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "HOME",
+    "HOMEDRIVE",
+    "HOMEPATH",
     "USERNAME",
     "USERPROFILE",
 ];
@@ -80,6 +93,8 @@ pub struct Surroundings {
     pub(super) env: Env,
     paths: Paths,
     config: Result<Config, Error>,
+    /// A variable that is not UTF-8.
+    garbled: Option<&'static str>,
     files: RefCell<Vec<(PathBuf, Content)>>,
 }
 
@@ -97,6 +112,8 @@ impl Surroundings {
     /// [`plan`](super::plan()), if it matters there.
     pub fn read(env: &Env, log: Log<'_>) -> Self {
         let env = env.only(VARIABLES);
+        let garbled = |name: &&&str| !PATHS.contains(name) && env.is_garbled(name);
+        let garbled = VARIABLES.iter().find(garbled).copied();
         let paths = Paths::find(&env);
         let config = Config::load(&paths);
         match &config {
@@ -112,7 +129,16 @@ impl Surroundings {
             env,
             paths,
             config,
+            garbled,
             files: RefCell::default(),
+        }
+    }
+
+    /// Fails if a variable is not UTF-8: nobody knows who it would select.
+    pub(super) fn check_variables(&self) -> Result<(), Problem> {
+        match self.garbled {
+            Some(name) => Err(problem::garbled_variable(name)),
+            None => Ok(()),
         }
     }
 
@@ -206,6 +232,7 @@ mod tests {
             include_str!("aws_settings.rs"),
             include_str!("chain.rs"),
             include_str!("choose.rs"),
+            include_str!("sources.rs"),
             include_str!("../profile/paths.rs"),
         ];
         let names = sources.iter().flat_map(|text| text.split('"'));

@@ -178,17 +178,17 @@ fn each_registry_has_its_api_host() {
 }
 
 #[test]
-fn sts_is_asked_in_the_partition_of_the_role() {
+fn sts_is_that_of_the_registrys_region() {
     let fake = Fake::start_tls();
     let proxy = Proxy::to(&fake, None, "");
     #[rustfmt::skip]
     let cases = [
         (HOST, "aws", "", "sts.us-east-1.amazonaws.com us-east-1"),
-        (HOST, "aws", "region = eu-west-1", "sts.eu-west-1.amazonaws.com eu-west-1"),
+        (HOST, "aws", "region = eu-west-1", "sts.us-east-1.amazonaws.com us-east-1"),
         (HOST, "aws", "region = cn-north-1", "sts.us-east-1.amazonaws.com us-east-1"),
         (HOST, "aws", "use_fips_endpoint = true", "sts-fips.us-east-1.amazonaws.com us-east-1"),
         (CHINA, "aws-cn", "region = us-east-1", "sts.cn-north-1.amazonaws.com.cn cn-north-1"),
-        (CHINA, "aws-cn", "region = cn-northwest-1", "sts.cn-northwest-1.amazonaws.com.cn cn-northwest-1"),
+        (CHINA, "aws-cn", "region = cn-northwest-1", "sts.cn-north-1.amazonaws.com.cn cn-north-1"),
         ("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", "aws-us-gov", "region = us-east-1", "sts.us-gov-west-1.amazonaws.com us-gov-west-1"),
         ("123456789012.dkr.ecr.zz-new-1.amazonaws.com.cn", "aws-cn", "", "sts.cn-north-1.amazonaws.com.cn cn-north-1"),
     ];

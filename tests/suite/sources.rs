@@ -569,6 +569,42 @@ fn debug_log_lists_the_sources_without_credentials() {
 }
 
 #[test]
+fn mfa_role_is_the_one_that_the_aws_cli_keeps() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\nrole_arn = arn:aws:iam::123456789012:role/dev\n\
+         mfa_serial = arn:aws:iam::123456789012:mfa/u\nsource_profile = base\n\
+         [profile base]\naws_access_key_id = AKIAFAKEPROFILE00001\n\
+         aws_secret_access_key = FAKE-SECRET-KEY\n",
+    );
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    for words in [
+        "profile \"dev\" requires MFA, and the AWS CLI's cache holds no session of it",
+        "hint: run aws sts get-caller-identity --profile dev",
+    ] {
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
+    }
+    assert_eq!(fake.calls().len(), 0);
+    let file = "~/.aws/cli/cache/77e5132f835b6d205b827a0ec775b9cd9f0c09a8.json";
+    let kept = |expiration: &str| {
+        format!(
+            r#"{{"Credentials": {{"AccessKeyId": "ASIAKEPTBYTHECLI0000", "SecretAccessKey": "FAKE-SECRET-KEY", "SessionToken": "FAKE-SESSION-TOKEN", "Expiration": "{expiration}"}}}}"#
+        )
+    };
+    let helper = helper.file(file, kept("2001-01-01T00:00:00UTC"));
+    let output = helper.get(HOST);
+    assert!(output.stderr.contains("has expired"), "{output:?}");
+    let helper = helper.file(file, kept("2999-01-01T00:00:00UTC"));
+    helper.secret(HOST);
+    let calls = fake.calls();
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    let key_id = calls[0].access_key_id.as_deref();
+    assert_eq!(key_id, Some("ASIAKEPTBYTHECLI0000"));
+}
+
+#[test]
 fn one_renewal_serves_many_registries() {
     let fake = Fake::start();
     let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", -60);

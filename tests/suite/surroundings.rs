@@ -354,7 +354,13 @@ fn an_odd_process_environment_is_no_reason_to_fail() {
     assert_eq!(helper.secret(HOST), first);
     use std::os::unix::ffi::OsStrExt;
     let bytes = std::ffi::OsStr::from_bytes(b"\xff\xfe");
-    let helper = helper.env("AWS_PROFILE", bytes).env("AWS_ECR_LOG", bytes);
+    let garbled = helper.run_of("get").env("AWS_PROFILE", bytes).stdin(HOST);
+    let output = garbled.run();
+    assert!(
+        output.stderr.contains("AWS_PROFILE is not UTF-8"),
+        "{output:?}"
+    );
+    let helper = helper.env("AWS_ECR_LOG", bytes);
     assert_eq!(helper.secret(HOST), first);
     let gone = helper.path("~/gone");
     std::fs::create_dir(&gone).expect("new");

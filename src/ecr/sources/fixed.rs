@@ -4,7 +4,7 @@ use aws_credential_types::Credentials;
 
 use crate::principal::AccessKeys;
 
-pub(super) fn credentials(keys: &AccessKeys) -> Credentials {
+pub(in crate::ecr) fn credentials(keys: &AccessKeys) -> Credentials {
     Credentials::new(
         &keys.access_key_id,
         keys.secret_access_key.expose(),

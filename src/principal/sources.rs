@@ -1,0 +1,146 @@
+//! The sources outside of profiles: keys and a web identity in variables, the endpoint of a
+//! container, instance metadata.
+
+use std::time::Duration;
+
+use super::aws_settings::{Settings, is_true};
+use super::chain;
+use super::problem;
+use super::surroundings::Surroundings;
+use super::{AccessKeys, Container, InstanceMetadata, Source, WebIdentity};
+use crate::env::Env;
+use crate::problem::Problem;
+use crate::secret::Secret;
+
+/// `AWS_ACCESS_KEY_ID` and related variables. Half a pair is an error, never the next source.
+pub(super) fn environment(env: &Env) -> Result<Option<Source>, Problem> {
+    const ID: &str = "AWS_ACCESS_KEY_ID";
+    const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
+    // The second name of the secret is one that the SDK for Go knows.
+    let secret = || not_blank(env, SECRET).or_else(|| not_blank(env, "AWS_SECRET_KEY"));
+    let is_set = |name: &str| env.raw(name).is_some_and(|value| !value.is_empty());
+    match (not_blank(env, ID), secret()) {
+        (Some(access_key_id), Some(secret)) => Ok(Some(Source::Environment(AccessKeys {
+            access_key_id,
+            secret_access_key: Secret::new(secret),
+            session_token: ["AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"]
+                .into_iter()
+                .find_map(|name| env.var(name))
+                .map(Secret::new),
+        }))),
+        (Some(_), None) => Err(problem::half_set(ID, SECRET)),
+        (None, _) if is_set(SECRET) => Err(problem::half_set(SECRET, ID)),
+        (None, _) if is_set(ID) => Err(problem::half_set(ID, SECRET)),
+        (None, _) => Ok(None),
+    }
+}
+
+/// `AWS_ACCESS_KEY` and `AWS_SECRET_KEY`, which the SDK for Go knows and the AWS CLI does not: so
+/// everything that the AWS CLI would find comes before them.
+pub(super) fn environment_of_go(env: &Env) -> Option<Source> {
+    let access_key_id = not_blank(env, "AWS_ACCESS_KEY")?;
+    let secret = not_blank(env, "AWS_SECRET_KEY")?;
+    Some(Source::Environment(AccessKeys {
+        access_key_id,
+        secret_access_key: Secret::new(secret),
+        session_token: env.var("AWS_SESSION_TOKEN").map(Secret::new),
+    }))
+}
+
+fn not_blank(env: &Env, name: &str) -> Option<String> {
+    env.raw(name).filter(|value| !value.trim().is_empty())
+}
+
+/// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`.
+pub(super) fn web_identity(
+    surroundings: &Surroundings,
+    settings: &Settings<'_>,
+) -> Result<Option<Source>, Problem> {
+    const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+    const ROLE: &str = "AWS_ROLE_ARN";
+    let env = &surroundings.env;
+    let path = match (env.path(FILE), env.var(ROLE)) {
+        (Some(path), Some(_)) => path,
+        (Some(_), None) => return Err(problem::half_set(FILE, ROLE)),
+        // An empty variable is a job that did not get its token.
+        (None, Some(_)) if env.raw(FILE).is_some() => return Err(problem::half_set(ROLE, FILE)),
+        (None, _) => return Ok(None),
+    };
+    let (token, subject) = chain::web_token(surroundings, &path, || FILE.to_owned())?;
+    Ok(Some(Source::WebIdentity(WebIdentity {
+        profile: None,
+        role_arn: env.var(ROLE).unwrap_or_default(),
+        session_name: env.var("AWS_ROLE_SESSION_NAME"),
+        token,
+        subject,
+        sts: settings.sts()?,
+    })))
+}
+
+/// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`. A relative one that is set but
+/// empty is no setting.
+pub(super) fn container(env: &Env) -> Option<Source> {
+    let relative = env.var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let is_relative = relative.is_some();
+    let uri = relative.or_else(|| env.var("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?;
+    Some(Source::Container(Container {
+        uri: Secret::new(uri),
+        relative: is_relative,
+        token: env
+            .raw("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+            .map(Secret::new),
+        token_file: env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+    }))
+}
+
+/// Instance metadata, unless it is switched off.
+pub(super) fn instance_metadata(
+    surroundings: &Surroundings,
+    settings: &Settings<'_>,
+) -> Result<Option<Source>, Problem> {
+    if surroundings.metadata_disabled() {
+        return Ok(None);
+    }
+    let mode = settings.either(
+        "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE",
+        "ec2_metadata_service_endpoint_mode",
+    );
+    let ipv6 = match mode.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        Some("ipv6") => true,
+        Some("ipv4") => false,
+        Some(mode) => return Err(problem::bad_endpoint_mode(mode)),
+        None => is_true(
+            settings
+                .either("AWS_IMDS_USE_IPV6", "imds_use_ipv6")
+                .as_deref(),
+        ),
+    };
+    let number = |variable: &str, key: &str| match settings.either(variable, key) {
+        None => Ok(None),
+        Some(text) => match text.trim().parse::<f64>() {
+            Ok(number) if number > 0.0 && number < 1e6 => Ok(Some(number)),
+            _ => Err(problem::bad_number(variable, key, &text)),
+        },
+    };
+    let seconds = number("AWS_METADATA_SERVICE_TIMEOUT", "metadata_service_timeout")?;
+    let attempts = number(
+        "AWS_METADATA_SERVICE_NUM_ATTEMPTS",
+        "metadata_service_num_attempts",
+    )?;
+    let no_v1 = settings.either("AWS_EC2_METADATA_V1_DISABLED", "ec2_metadata_v1_disabled");
+    Ok(Some(Source::InstanceMetadata(InstanceMetadata {
+        endpoint: settings.either(
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+            "ec2_metadata_service_endpoint",
+        ),
+        ipv6,
+        timeout: seconds.map(Duration::from_secs_f64),
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "bounded above"
+        )]
+        attempts: attempts.map(|attempts| attempts.max(1.0) as u32),
+        v1_disabled: is_true(no_v1.as_deref()),
+    })))
+}
