@@ -9,6 +9,7 @@ mod erase;
 mod get;
 mod kubelet;
 mod list;
+mod panics;
 mod store;
 
 use std::ffi::{OsStr, OsString};
@@ -100,6 +101,8 @@ pub fn main() -> ExitCode {
     };
     let mut arguments = std::env::args_os();
     let called_as = arguments.next().unwrap_or_default();
+    let arguments: Vec<_> = arguments.collect();
+    panics::install(panics::Stdout::of(arguments.first()));
     run(Context {
         io: Io {
             stdin: &mut io::stdin().lock(),
@@ -107,7 +110,7 @@ pub fn main() -> ExitCode {
             stderr: &mut io::stderr(),
         },
         called_as: &called_as,
-        arguments: &arguments.collect::<Vec<_>>(),
+        arguments: &arguments,
         env: &env,
         clock: &env::now,
         log,

@@ -9,6 +9,7 @@ mod executor;
 mod http;
 mod problem;
 mod redact;
+mod signals;
 mod sources;
 mod trust;
 
@@ -20,6 +21,7 @@ use tokio::runtime::Runtime;
 
 use self::executor::Executor;
 use self::http::{Client, RequestOutcome, Resolver};
+use self::signals::TerminationSignals;
 use self::trust::TrustStore;
 use crate::env::{Clock, Env};
 use crate::log::Log;
@@ -96,6 +98,7 @@ pub struct Aws<'a> {
     log: Log<'a>,
     runtime: Option<Runtime>,
     client: Option<(Network, Client)>,
+    signals: Option<TerminationSignals>,
 }
 
 impl std::fmt::Debug for Aws<'_> {
@@ -143,6 +146,7 @@ impl<'a> Aws<'a> {
             log,
             runtime: None,
             client: None,
+            signals: None,
         }
     }
 
@@ -183,10 +187,12 @@ impl<'a> Aws<'a> {
         };
         client.begin_step();
         let mut executor = Executor {
+            env: self.env,
             clock: self.clock,
             log: self.log,
             client: client.clone(),
             network: &plan.network,
+            in_profile: plan.profile.is_some(),
             deadline,
             secrets: Vec::new(),
         };
@@ -196,12 +202,25 @@ impl<'a> Aws<'a> {
                 log.debug(format_args!("{event}"));
             }
         };
+        let signals = &mut self.signals;
         runtime.block_on(async {
+            if plan.asks_a_process() {
+                // Before the command is started: from then on it would be left running.
+                signals.get_or_insert_with(TerminationSignals::install);
+            }
+            let stopped = async {
+                match signals {
+                    Some(signals) => signals.received().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(stopped);
             let called = tokio::time::timeout_at(deadline.into(), call(&mut executor));
             tokio::pin!(called);
             let result = loop {
                 tokio::select! {
                     result = &mut called => break result,
+                    () = &mut stopped => break Ok(Err(Problem::stopped())),
                     // A person who waits sees what for.
                     () = tokio::time::sleep(PROGRESS_INTERVAL), if log.is_on() => write_events(),
                 }

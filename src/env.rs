@@ -6,11 +6,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+
+use crate::secret::Secret;
 
 /// The local clock, handed down like the environment.
 pub type Clock<'a> = &'a dyn Fn() -> DateTime<Utc>;
@@ -91,6 +93,37 @@ impl Env {
     /// Whether a variable is set to what is not UTF-8.
     pub fn is_garbled(&self, name: &str) -> bool {
         self.os(name).is_some_and(|value| value.to_str().is_none())
+    }
+
+    /// The values of variables whose names look like those of secrets.
+    pub fn secret_values(&self) -> Vec<Secret> {
+        const MARKS: [&str; 7] = [
+            "SECRET",
+            "TOKEN",
+            "PASS",
+            "KEY",
+            "CREDENTIAL",
+            "AUTH",
+            "PWD",
+        ];
+        // The working directory, in which shells keep no secret.
+        let is_secret = |name: &str| {
+            let name = name.to_ascii_uppercase();
+            !matches!(name.as_str(), "PWD" | "OLDPWD") && MARKS.iter().any(|m| name.contains(m))
+        };
+        let secret = |name: &OsStr, value: OsString| {
+            let named = name.to_str().is_some_and(is_secret);
+            named.then(|| Secret::new(value.to_string_lossy().into_owned()))
+        };
+        match &self.vars {
+            Vars::Process => std::env::vars_os()
+                .filter_map(|(name, value)| secret(&name, value))
+                .collect(),
+            Vars::Fixed(vars) => vars
+                .iter()
+                .filter_map(|(name, value)| secret(OsStr::new(name), value.clone()))
+                .collect(),
+        }
     }
 
     fn os(&self, name: &str) -> Option<OsString> {
@@ -325,6 +358,19 @@ mod tests {
         for (value, expected) in [("true", true), ("1", true), ("yes", false), ("", false)] {
             assert_eq!(Env::of([("A", value)]).is_true("A"), expected, "{value}");
         }
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_names() {
+        let env = Env::of([
+            ("MY_TOKEN", "a"),
+            ("db_password", "b"),
+            ("PWD", "/"),
+            ("HOME", "/h"),
+        ]);
+        let values = env.secret_values();
+        let values: Vec<_> = values.iter().map(Secret::expose).collect();
+        assert_eq!(values, ["a", "b"]);
     }
 
     #[test]

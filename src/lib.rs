@@ -8,6 +8,7 @@
 //! | `env` | the environment as a value; the only reader of the process environment |
 //! | `log` | the debug log as a value |
 //! | `fs` | bounded reads of files, and advisory locks |
+//! | `time` | times as other programs write them |
 //! | `problem` | a failure: cause, hint, and what the caller may do |
 //! | `registry` | which hosts are ECR; the one table of partitions |
 //! | `token` | an authorization token and its lifetime |
@@ -36,6 +37,7 @@ mod proxy;
 mod registry;
 mod secret;
 mod settings;
+mod time;
 mod token;
 
 /// What the fuzz targets call.

@@ -22,7 +22,7 @@ use super::http::{Client, Failure, RequestOutcome, is_url};
 use super::redact::{one_line, redacted};
 use super::sources::fixed;
 use super::{Issued, Session};
-use crate::env::Clock;
+use crate::env::{Clock, Env};
 use crate::log::Log;
 use crate::principal::{Endpoint, Network, Plan, Source};
 use crate::problem::Problem;
@@ -41,10 +41,14 @@ const CONNECT: Duration = Duration::from_millis(3100);
 
 /// Executes one call of the issuer.
 pub(super) struct Executor<'a> {
+    /// For what the messages of other programs may repeat.
+    pub(super) env: &'a Env,
     pub(super) clock: Clock<'a>,
     pub(super) log: Log<'a>,
     pub(super) client: Client,
     pub(super) network: &'a Network,
+    /// Whether a profile names the source.
+    pub(super) in_profile: bool,
     pub(super) deadline: Instant,
     /// What must not show up in a message that AWS sends back.
     pub(super) secrets: Vec<Secret>,
@@ -179,7 +183,7 @@ impl Executor<'_> {
         issued(step.service(), data)
     }
 
-    fn remaining(&self) -> Duration {
+    pub(super) fn remaining(&self) -> Duration {
         // Never zero, which the SDK takes for a mistake.
         let left = self.deadline.saturating_duration_since(Instant::now());
         left.max(Duration::from_millis(1))

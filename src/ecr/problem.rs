@@ -72,6 +72,14 @@ impl Problem {
         .shared()
     }
 
+    pub(super) fn stopped() -> Self {
+        Self::new(
+            ProblemKind::Unavailable,
+            "stopped by a signal",
+            "run it again",
+        )
+    }
+
     pub(super) fn container(kind: ProblemKind, reason: &str) -> Self {
         Self::new(
             kind,
@@ -79,6 +87,42 @@ impl Problem {
             CHECK_CONTAINER,
         )
         .shared()
+    }
+
+    pub(super) fn metadata_endpoint() -> Self {
+        Self::new(
+            ProblemKind::Configuration,
+            "the endpoint of instance metadata is not an http:// or https:// URL",
+            "correct or unset AWS_EC2_METADATA_SERVICE_ENDPOINT (or its key in the profile)",
+        )
+    }
+
+    pub(super) fn metadata_refused(code: &str) -> Self {
+        Self::new(
+            ProblemKind::Refused,
+            format!("instance metadata has no credentials: {}", one_line(code)),
+            "check that the trust policy of the instance's role names ec2.amazonaws.com",
+        )
+        .shared()
+    }
+
+    /// Version 2 did not answer, and version 1 is turned off.
+    pub(super) fn metadata_hop_limit() -> Self {
+        Self::new(
+            ProblemKind::Unavailable,
+            "instance metadata gives no session token, and does not answer without one",
+            "in a container on EC2, set the instance's metadata hop limit to 2: aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2",
+        )
+    }
+
+    /// The same failure where a profile names instance metadata as its source: there is one.
+    pub(super) fn metadata_in_profile(self) -> Self {
+        match (self.kind(), self.detail()) {
+            (ProblemKind::NoCredentials, Some(reason)) => {
+                Self::new(ProblemKind::Unavailable, reason, self.hint())
+            }
+            _ => self,
+        }
     }
 
     /// Keys or a region that a request cannot carry.
@@ -360,7 +404,7 @@ impl Problem {
 impl From<&Failure> for Problem {
     fn from(failure: &Failure) -> Self {
         let kind = match failure {
-            Failure::TimedOut { doing } => return Self::timed_out(doing),
+            Failure::TimedOut { doing, .. } => return Self::timed_out(doing),
             Failure::TrustStore(_)
             | Failure::Crypto { .. }
             | Failure::ProxySetting(_)

@@ -5,12 +5,15 @@
 
 mod container;
 pub(super) mod fixed;
+mod json_keys;
 mod login;
 mod metadata;
+mod plain_http;
 mod process;
 mod role;
 mod session_file;
 mod sso;
+mod stderr;
 mod web_identity;
 
 use aws_config::provider_config::ProviderConfig;
@@ -36,10 +39,7 @@ impl Executor<'_> {
             Source::Login(login) => self.login(login).await,
             Source::WebIdentity(web) => self.web_identity(web).await,
             Source::Container(container) => self.container(container).await,
-            Source::InstanceMetadata(metadata) => {
-                self.metadata(metadata.endpoint.as_deref(), metadata.ipv6)
-                    .await
-            }
+            Source::InstanceMetadata(settings) => self.metadata(settings).await,
         }
     }
 

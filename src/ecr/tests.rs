@@ -925,3 +925,6 @@ fn a_command_that_takes_too_long_is_named() {
         "timed out waiting for the credential_process of profile \"dev\" (after 0.3 s)"
     );
 }
+
+mod container;
+mod metadata;

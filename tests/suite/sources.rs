@@ -452,10 +452,8 @@ fn broken_profile_never_falls_through() {
 #[test]
 fn credential_process_has_no_stdin() {
     let fake = Fake::start();
-    let helper = profile(
-        &fake,
-        "[profile dev]\ncredential_process = sh -c 'cat; echo first >&2; echo second >&2; exit 3'\n",
-    );
+    let helper = profile(&fake, "[profile dev]\ncredential_process = sh ~/process\n")
+        .file("~/process", "cat; echo first >&2; echo second >&2; exit 3");
     let output = helper.get(HOST);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("first"), "{output:?}");
@@ -477,11 +475,21 @@ fn a_credential_process_does_not_outlive_the_deadline() {
         "{output:?}"
     );
     let pid = helper.read("~/pid");
-    let alive = std::path::Path::new("/proc")
-        .join(pid.trim())
-        .join("status");
-    let state = std::fs::read_to_string(alive).unwrap_or_default();
-    assert!(state.is_empty() || state.contains("zombie"), "{state}");
+    expect_end(pid.trim());
+}
+
+/// A killed process takes a moment to go.
+fn expect_end(pid: &str) {
+    let status = std::path::Path::new("/proc").join(pid).join("status");
+    let mut state = String::new();
+    for _ in 0..200 {
+        state = std::fs::read_to_string(&status).unwrap_or_default();
+        if state.is_empty() || state.contains("zombie") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it still runs: {state}");
 }
 
 #[test]
@@ -663,12 +671,7 @@ fn a_credential_process_ends_with_us() {
     let us = rustix::process::Pid::from_child(&run.child);
     rustix::process::kill_process(us, rustix::process::Signal::TERM).expect("it runs");
     assert_eq!(run.wait().code, Some(1));
-    let pid = helper.read("~/pid");
-    let status = std::path::Path::new("/proc")
-        .join(pid.trim())
-        .join("status");
-    let state = std::fs::read_to_string(status).unwrap_or_default();
-    assert!(state.is_empty() || state.contains("zombie"), "{state}");
+    expect_end(helper.read("~/pid").trim());
 }
 
 #[test]

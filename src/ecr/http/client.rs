@@ -115,7 +115,6 @@ impl Client {
     }
 
     /// All addresses of a host, for a caller that checks them before it connects.
-    #[expect(dead_code)]
     pub(in crate::ecr) async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
         self.shared.doing(format!("looking up the name {host}"));
         let mut lookup = self.shared.resolver.look_up(host);
@@ -124,6 +123,21 @@ impl Client {
             addresses.extend(more);
         }
         Ok(addresses)
+    }
+
+    /// One request, within these times for connecting and for the response.
+    pub(in crate::ecr) async fn send(
+        &self,
+        request: HttpRequest,
+        connect: Option<Duration>,
+        read: Option<Duration>,
+    ) -> Result<HttpResponse, Failure> {
+        let shared = &self.shared;
+        let response = shared.exchange(request, connect, read, &self.options).await;
+        response.inspect_err(|failure| {
+            shared.log(|| failure.to_string());
+            lock(&shared.state).outcome = Some(RequestOutcome::Failed(failure.clone()));
+        })
     }
 
     /// Forgets how earlier requests ended.
@@ -173,15 +187,8 @@ impl HttpConnector for Connector {
         let client = self.client.clone();
         let (connect, read) = (self.connect, self.read);
         HttpConnectorFuture::new(async move {
-            let shared = &client.shared;
-            let response = shared
-                .exchange(request, connect, read, &client.options)
-                .await;
-            response.map_err(|failure| {
-                shared.log(|| failure.to_string());
-                lock(&shared.state).outcome = Some(RequestOutcome::Failed(failure.clone()));
-                failure.into_connector_error()
-            })
+            let response = client.send(request, connect, read).await;
+            response.map_err(Failure::into_connector_error)
         })
     }
 }
@@ -218,6 +225,7 @@ pub(in crate::ecr) fn sign_in_body(body: &[u8]) -> Result<(), &'static str> {
 async fn within<T>(
     limit: Option<Duration>,
     shared: &Shared,
+    connected: bool,
     future: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     let Some(limit) = limit else {
@@ -226,6 +234,7 @@ async fn within<T>(
     match tokio::time::timeout(limit, future).await {
         Ok(result) => result,
         Err(_) => Err(Failure::TimedOut {
+            connected,
             doing: match &lock(&shared.state).outcome {
                 Some(RequestOutcome::Pending { doing }) => doing.clone(),
                 _ => "connecting".to_owned(),
@@ -293,7 +302,7 @@ impl Shared {
         };
         self.doing(format!("waiting for the response from {}", endpoint.host));
         let exchange = send(&mut sender, request, &endpoint, proxy.as_ref());
-        let (head, bytes) = within(read, self, exchange).await?;
+        let (head, bytes) = within(read, self, true, exchange).await?;
         // After a server error another of its machines may do better.
         if shares && !head.status.is_server_error() {
             lock(&self.idle).insert(endpoint.clone(), sender);
@@ -398,7 +407,7 @@ impl Shared {
             let stream = stream.await.map_err(by_proxy)?;
             self.secure(endpoint, proxy, tls.as_ref(), stream).await
         };
-        let stream = within(limit, self, connected).await?;
+        let stream = within(limit, self, false, connected).await?;
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await

@@ -45,7 +45,11 @@ pub enum Failure {
         upstream: bool,
     },
     /// It took too long.
-    TimedOut { doing: String },
+    TimedOut {
+        doing: String,
+        /// Whether the request had a connection.
+        connected: bool,
+    },
     /// The response is larger than any that AWS sends.
     TooLarge { host: String },
     /// HTTP status 429, which the SDK does not retry by itself.
@@ -83,7 +87,7 @@ impl fmt::Display for Failure {
                 what,
                 ..
             } => write!(f, "the proxy {proxy} ({variable}) {what}"),
-            Self::TimedOut { doing } => write!(f, "timed out {doing}"),
+            Self::TimedOut { doing, .. } => write!(f, "timed out {doing}"),
             Self::TooLarge { host } => {
                 write!(f, "the response from {host} exceeds {MAX_BODY} bytes")
             }

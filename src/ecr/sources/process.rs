@@ -1,10 +1,10 @@
 //! Runs a `credential_process` and reads what it prints.
 //!
 //! The SDK's provider lets the command inherit stdin, which carries the server URL here, does not
-//! end it when time is up, and keeps all that it writes. This one gives it no stdin, reads a
+//! end it at the deadline, and keeps all that it writes. This one gives it no stdin, reads a
 //! bounded amount, and leaves nothing behind: the command gets a process group of its own, which
-//! is killed when we stop waiting. Where there is a terminal it stays in ours, since a background
-//! group could not ask its question there; then the command itself is killed.
+//! is killed when its result is no longer awaited. Where there is a terminal it stays in ours,
+//! since a background group cannot prompt there; then the command itself is killed.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
@@ -17,9 +17,11 @@ use tokio::process::{Child, Command};
 use zeroize::Zeroizing;
 
 use super::super::executor::Executor;
-use super::super::redact::redacted;
+use super::stderr::Redaction;
+use crate::env::Env;
 use crate::problem::Problem;
 use crate::secret::{self, Secret};
+use crate::time;
 
 /// Credentials in JSON are far smaller.
 const MAX_STDOUT: usize = 64 << 10;
@@ -34,7 +36,7 @@ const PIPE_DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
-    version: u64,
+    version: serde_json::Number,
     access_key_id: String,
     secret_access_key: Zeroizing<String>,
     session_token: Option<Zeroizing<String>>,
@@ -45,6 +47,7 @@ struct Printed {
 struct Running {
     child: Child,
     /// The process group, where it is the command's own.
+    #[cfg(unix)]
     group: Option<u32>,
     ended: bool,
 }
@@ -67,9 +70,6 @@ impl Drop for Running {
     }
 }
 
-/// Words that are shorter are flags and the like.
-const SHORTEST_SECRET: usize = 6;
-
 fn shell(command: &str) -> Command {
     if cfg!(windows) {
         let mut shell = Command::new("cmd.exe");
@@ -83,7 +83,7 @@ fn shell(command: &str) -> Command {
     }
 }
 
-/// Whether somebody may be asked on the terminal.
+/// Whether the command can prompt on the terminal.
 fn has_terminal() -> bool {
     cfg!(unix) && std::fs::File::open("/dev/tty").is_ok()
 }
@@ -100,7 +100,7 @@ impl Executor<'_> {
         ));
         let start = Instant::now();
         let limit = self.deadline.saturating_duration_since(start);
-        match tokio::time::timeout(limit, run(command, (self.clock)())).await {
+        match tokio::time::timeout(limit, run(command, self.env, (self.clock)())).await {
             Ok(result) => result.map_err(|reason| Problem::process_failed(profile, &reason)),
             Err(_) => Err(Problem::process_timed_out(profile, start.elapsed())),
         }
@@ -109,7 +109,7 @@ impl Executor<'_> {
 
 /// The credentials that the command prints; else what it did instead, with the first line of its
 /// stderr. Dropping the future kills the command.
-async fn run(command: &Secret, now: DateTime<Utc>) -> Result<Credentials, String> {
+async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credentials, String> {
     let mut shell = shell(command.expose());
     shell
         .stdin(Stdio::null())
@@ -126,6 +126,7 @@ async fn run(command: &Secret, now: DateTime<Utc>) -> Result<Credentials, String
         .map_err(|error| format!("cannot be started: {error}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let mut running = Running {
+        #[cfg(unix)]
         group: child.id().filter(|_| own_group),
         child,
         ended: false,
@@ -138,13 +139,11 @@ async fn run(command: &Secret, now: DateTime<Utc>) -> Result<Credentials, String
             let read_err = read_to_capacity(stderr, &mut err);
             tokio::join!(read_out, read_err);
         };
-        let ended = termination_signal();
-        tokio::pin!(reading, ended);
+        tokio::pin!(reading);
         let mut read = false;
         loop {
             tokio::select! {
                 () = &mut reading, if !read => read = true,
-                () = &mut ended => return Err("was stopped, because we were".to_owned()),
                 status = running.child.wait() => {
                     running.ended = true;
                     if !read {
@@ -155,63 +154,22 @@ async fn run(command: &Secret, now: DateTime<Utc>) -> Result<Credentials, String
             }
         }
     };
-    let said = || {
-        let first = String::from_utf8_lossy(&err);
-        let first = first.lines().map(str::trim).find(|line| !line.is_empty());
-        // What is wrong with the program is worth telling; its arguments may be secrets.
-        let arguments = command.expose().split_whitespace().skip(1);
-        let arguments: Vec<_> = arguments
-            .filter(|word| word.len() >= SHORTEST_SECRET)
-            .map(Secret::from)
-            .collect();
-        first
-            .map(|line| redacted(line, &arguments))
-            .unwrap_or_default()
-    };
-    match status {
-        Ok(status) if status.success() => parse(&out, now).map_err(|what| match said() {
+    let status = status.map_err(|error| format!("cannot be waited for: {error}"))?;
+    let said = || Redaction::new(command, env, &out).first_line(&err);
+    if status.success() {
+        return parse(&out, now).map_err(|what| match said() {
             said if said.is_empty() => what,
             said => format!("{what} ({said})"),
-        }),
-        Ok(status) => {
-            let how = match status.code() {
-                Some(code) => format!("failed with exit status {code}"),
-                None => "was killed by a signal".to_owned(),
-            };
-            Err(match said() {
-                said if said.is_empty() => how,
-                said => format!("{how}: {said}"),
-            })
-        }
-        Err(error) => Err(format!("cannot be waited for: {error}")),
+        });
     }
-}
-
-/// Waits for a signal that asks us to end: the command, which may have a group of its own, must not
-/// go on alone.
-#[cfg(unix)]
-async fn termination_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|k| signal(k).ok()).collect();
-    std::future::poll_fn(|context| {
-        let told = signals.iter_mut().any(|s| s.poll_recv(context).is_ready());
-        if told {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
+    let how = match status.code() {
+        Some(code) => format!("failed with exit status {code}"),
+        None => "was killed by a signal".to_owned(),
+    };
+    Err(match said() {
+        said if said.is_empty() => how,
+        said => format!("{how}: {said}"),
     })
-    .await;
-}
-
-#[cfg(not(unix))]
-async fn termination_signal() {
-    std::future::pending().await
 }
 
 /// Reads to the end and keeps what the buffer has room for: a command whose pipe is full would
@@ -234,7 +192,8 @@ fn parse(stdout: &[u8], now: DateTime<Utc>) -> Result<Credentials, String> {
             "did not print a JSON object".to_owned()
         }
     })?;
-    if printed.version != 1 {
+    // 1.0 is the same number, also for the AWS CLI.
+    if printed.version.as_f64() != Some(1.0) {
         return Err(format!(
             "printed Version {}, only 1 is known",
             printed.version
@@ -246,8 +205,8 @@ fn parse(stdout: &[u8], now: DateTime<Utc>) -> Result<Credentials, String> {
     let expiry = match printed.expiration.as_deref() {
         None => None,
         Some(text) => {
-            let expiry = DateTime::parse_from_rfc3339(text.trim())
-                .map_err(|_| "printed an Expiration that is not ISO 8601".to_owned())?;
+            let expiry = time::parse(text)
+                .ok_or_else(|| "printed an Expiration that is not a time with a zone".to_owned())?;
             if expiry <= now {
                 return Err("printed credentials that have expired".to_owned());
             }
@@ -278,43 +237,53 @@ mod tests {
             .build()
             .expect("runtime");
         let command = Secret::from(command);
+        let env = Env::of::<String, String>([]);
+        let now = DateTime::from_timestamp(1_800_000_000, 0).expect("in range");
         runtime.block_on(async {
-            tokio::time::timeout(limit, run(&command, Utc::now()))
-                .await
-                .ok()
+            let run = run(&command, &env, now);
+            tokio::time::timeout(limit, run).await.ok()
         })
     }
 
     const LONG: Duration = Duration::from_secs(20);
 
     #[test]
-    fn what_the_command_prints_becomes_credentials() {
-        let json = r#"{"Version":1,"AccessKeyId":"AKIDP","SecretAccessKey":"s","SessionToken":"t","Expiration":"2999-01-01T00:00:00Z"}"#;
-        let found = outcome(&format!("echo '{json}'"), LONG).expect("in time");
-        let found = found.expect("good");
-        assert_eq!(found.access_key_id(), "AKIDP");
-        assert_eq!(found.secret_access_key(), "s");
-        assert_eq!(found.session_token(), Some("t"));
-        assert!(found.expiry().is_some());
+    fn printed_json_becomes_credentials() {
+        for (version, expiration) in [
+            ("1", "2999-01-01T00:00:00Z"),
+            ("1.0", "2999-01-01T00:00:00+0000"),
+            ("1", "2999-01-01 00:00:00.5 UTC"),
+        ] {
+            let json = format!(
+                r#"{{"Version":{version},"AccessKeyId":"AKIDP","SecretAccessKey":"s","SessionToken":"t","Expiration":"{expiration}"}}"#
+            );
+            let found = outcome(&format!("echo '{json}'"), LONG).expect("in time");
+            let found = found.expect("good");
+            assert_eq!(found.access_key_id(), "AKIDP");
+            assert_eq!(found.secret_access_key(), "s");
+            assert_eq!(found.session_token(), Some("t"));
+            assert!(found.expiry().is_some());
+        }
     }
 
     #[test]
-    fn failures_say_how_and_show_the_first_line_of_stderr() {
+    fn failures_show_the_first_line_of_stderr() {
         #[rustfmt::skip]
         const CASES: &[(&str, &str)] = &[
-            ("echo; printf 'no \\033[1mluck\\nmore' >&2; exit 3", "failed with exit status 3: no [1mluck"),
+            ("cd /nonexistent/directory", "failed with exit status 2: /bin/sh: 1: cd: can't cd to …"),
             ("exit 1", "failed with exit status 1"),
-            ("kill -9 $$", "was killed by a signal"),
+            ("printf 'a secret\\033[1m' >&2; exit 3", "failed with exit status 3"),
+            ("kill -9 0", "was killed by a signal"),
             ("true", "did not print a JSON object"),
-            ("echo '<html>'; echo oops >&2", "did not print a JSON object (oops)"),
+            ("echo '<html>'", "did not print a JSON object"),
             ("echo '{}'", "printed JSON that lacks Version, AccessKeyId or SecretAccessKey"),
             ("echo '{\"Version\":1,\"AccessKeyId\":5,\"SecretAccessKey\":\"hunter2\"}'", "printed JSON that lacks Version, AccessKeyId or SecretAccessKey"),
             ("echo '{\"Version\":2,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"hunter2\"}'", "printed Version 2, only 1 is known"),
             ("echo '{\"Version\":1,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\" \"}'", "printed an empty key"),
-            ("echo '{\"Version\":1,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"b\",\"Expiration\":\"soon\"}'", "printed an Expiration that is not ISO 8601"),
+            ("echo '{\"Version\":1,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"b\",\"Expiration\":\"soon\"}'", "printed an Expiration that is not a time with a zone"),
             ("echo '{\"Version\":1,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"b\",\"Expiration\":\"2001-01-01T00:00:00Z\"}'", "printed credentials that have expired"),
             ("head -c 3000000 /dev/zero; exit 2", "failed with exit status 2"),
-            ("read x || echo eof >&2; exit 4", "failed with exit status 4: eof"),
+            ("read x || exit 4", "failed with exit status 4"),
         ];
         for (command, expected) in CASES {
             let found = outcome(command, LONG).expect(command);
@@ -323,17 +292,17 @@ mod tests {
     }
 
     #[test]
-    fn what_outlives_the_limit_is_killed() {
+    fn command_is_killed_at_the_time_limit() {
         let path = std::env::temp_dir().join(format!("ecr-process-{}", std::process::id()));
         let command = format!("echo $$ > {}; exec sleep 30", path.display());
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         assert!(outcome(&command, Duration::from_millis(500)).is_none());
         assert!(start.elapsed() < Duration::from_secs(5));
         let id = std::fs::read_to_string(&path).expect("started");
         std::fs::remove_file(&path).expect("ours");
         let id = rustix::process::Pid::from_raw(id.trim().parse().expect("id")).expect("id");
         let gone = || rustix::process::test_kill_process(id).is_err();
-        // Nobody reaps it here once the runtime has gone, so a zombie counts as ended.
+        // It is not reaped once the runtime has gone, so a zombie counts as ended.
         let zombie = || {
             std::fs::read_to_string(format!("/proc/{}/stat", id.as_raw_nonzero()))
                 .is_ok_and(|stat| stat.contains(") Z "))
@@ -348,9 +317,9 @@ mod tests {
     }
 
     #[test]
-    fn something_left_running_does_not_hold_us_up() {
+    fn a_child_left_running_does_not_delay() {
         let json = r#"{"Version":1,"AccessKeyId":"AKIDP","SecretAccessKey":"s"}"#;
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let found = outcome(&format!("echo '{json}'; sleep 3 &"), LONG).expect("in time");
         assert_eq!(found.expect("good").access_key_id(), "AKIDP");
         assert!(start.elapsed() < Duration::from_secs(2));
