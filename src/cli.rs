@@ -26,6 +26,7 @@ use crate::log::Log;
 use crate::problem::Problem;
 use crate::registry::Registry;
 use crate::settings;
+use crate::stdin::Stdin;
 use crate::token::Token;
 
 /// The program's name, in messages and in what `version` prints.
@@ -105,7 +106,7 @@ pub fn main() -> ExitCode {
     panics::install(panics::Stdout::of(arguments.first()));
     run(Context {
         io: Io {
-            stdin: &mut io::stdin().lock(),
+            stdin: &mut Stdin::new(|| settings::timeout(&env, false)),
             stdout: &mut io::stdout().lock(),
             stderr: &mut io::stderr(),
         },

@@ -14,6 +14,7 @@
 //! | `token` | an authorization token and its lifetime |
 //! | `protocol` | docker's protocol: requests on stdin, responses on stdout |
 //! | `settings` | the program's own settings |
+//! | `stdin` | standard input under a deadline |
 //! | `profile` | the AWS config files |
 //! | `principal` | the plan: which AWS principal would be used, from local facts |
 //! | `cache` | tokens on disk, and their lock files |
@@ -37,6 +38,7 @@ mod proxy;
 mod registry;
 mod secret;
 mod settings;
+mod stdin;
 mod time;
 mod token;
 

@@ -5,8 +5,9 @@
 //! errors from **stdout**.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -17,13 +18,18 @@ use crate::token::Login;
 pub const NOT_FOUND: &str = "credentials not found in native keychain";
 
 /// No credential request is this long; a longer one is refused.
-const LIMIT: u64 = 64 * 1024;
+const LIMIT: usize = 64 * 1024;
+
+/// Room for every real request.
+const USUAL: usize = 8 * 1024;
 
 /// An invalid request; its Display is what the client gets on stdout.
 #[derive(Debug)]
 pub enum Error {
     /// stdin could not be read.
     Unreadable(io::Error),
+    /// stdin was neither closed nor complete before the deadline.
+    Incomplete,
     /// More than 64 KiB on stdin.
     TooLong,
     /// Not UTF-8.
@@ -42,6 +48,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(source) => write!(f, "cannot read stdin: {source}"),
+            Self::Incomplete => f.write_str("no complete request on stdin before the deadline"),
             Self::TooLong => write!(f, "more than {LIMIT} bytes on stdin"),
             Self::NotUtf8 => f.write_str("stdin is not UTF-8"),
             Self::ControlCharacter => f.write_str("the server URL contains a control character"),
@@ -57,17 +64,57 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Reads all of stdin, within the limit.
-pub fn read(stdin: &mut dyn Read) -> Result<Zeroizing<String>, Error> {
-    // Room for every real request.
-    let mut bytes = secret::buffer(8 * 1024);
-    stdin
-        .take(LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(Error::Unreadable)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Error::TooLong);
+/// The form of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A server URL on one line, or, from Bazel, a JSON object.
+    Url,
+    /// A JSON object, on any number of lines.
+    Json,
+}
+
+impl Form {
+    /// Whether nothing has to follow. A client that leaves stdin open is not waited for then.
+    fn is_complete(self, bytes: &[u8]) -> bool {
+        let bytes = bytes.trim_ascii_start();
+        match (self, bytes.first()) {
+            (_, None) => false,
+            (Self::Url, Some(first)) if *first != b'{' => bytes.contains(&b'\n'),
+            _ => {
+                bytes.trim_ascii_end().ends_with(b"}")
+                    && serde_json::from_slice::<IgnoredAny>(bytes).is_ok()
+            }
+        }
     }
+}
+
+/// Reads a request from stdin, within the limit: until it is complete, or to the end.
+pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, Error> {
+    let mut bytes = secret::buffer(USUAL);
+    bytes.resize(USUAL, 0);
+    let mut length = 0;
+    loop {
+        match stdin.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(Error::Incomplete),
+            Err(error) => return Err(Error::Unreadable(error)),
+        }
+        if length > LIMIT {
+            return Err(Error::TooLong);
+        }
+        if form.is_complete(&bytes[..length]) {
+            break;
+        }
+        if length == bytes.len() {
+            let mut larger = secret::buffer(LIMIT + 1);
+            larger.extend_from_slice(&bytes);
+            larger.resize(LIMIT + 1, 0);
+            bytes = larger;
+        }
+    }
+    bytes.truncate(length);
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
@@ -77,13 +124,11 @@ pub fn read(stdin: &mut dyn Read) -> Result<Zeroizing<String>, Error> {
     }
 }
 
-/// The server URL in the stdin of `get` and `erase`: lines joined, then trimmed.
+/// The server URL in the stdin of `get` and `erase`: the first line that is not blank, trimmed.
 pub fn server_url(stdin: &str) -> Result<String, Error> {
-    let joined: String = stdin.lines().collect();
-    let url = joined.trim();
-    if url.is_empty() {
-        return Err(Error::NoServerUrl);
-    }
+    let mut lines = stdin.lines().map(str::trim);
+    let url = lines.find(|line| !line.is_empty());
+    let url = url.ok_or(Error::NoServerUrl)?;
     if url.chars().any(char::is_control) {
         return Err(Error::ControlCharacter);
     }
@@ -176,7 +221,7 @@ mod tests {
             ("host ", "host"),
             ("host \r\n", "host"),
             ("  https://host/v2/\n", "https://host/v2/"),
-            ("https://ho\nst\n", "https://host"),
+            ("\r\n \nhost\nmore\n", "host"),
         ] {
             assert_eq!(server_url(stdin).expect(stdin), expected);
         }
@@ -202,17 +247,62 @@ mod tests {
 
     #[test]
     fn stdin_is_limited_and_utf8() {
-        let exactly = vec![b'a'; usize::try_from(LIMIT).expect("small")];
+        let exactly = vec![b'a'; LIMIT];
         assert_eq!(
-            read(&mut Cursor::new(&exactly)).expect("fits").len(),
+            read(&mut Cursor::new(&exactly), Form::Url)
+                .expect("fits")
+                .len(),
             exactly.len()
         );
-        let over = vec![b'a'; usize::try_from(LIMIT).expect("small") + 1];
-        assert!(matches!(read(&mut Cursor::new(over)), Err(Error::TooLong)));
+        let over = vec![b'a'; LIMIT + 1];
         assert!(matches!(
-            read(&mut Cursor::new([0xff])),
+            read(&mut Cursor::new(over), Form::Url),
+            Err(Error::TooLong)
+        ));
+        assert!(matches!(
+            read(&mut Cursor::new([0xff]), Form::Json),
             Err(Error::NotUtf8)
         ));
+    }
+
+    /// Gives its chunks one by one, and then waits for ever.
+    struct Open<'a>(&'a [&'a str]);
+
+    impl Read for Open<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Some((first, rest)) = self.0.split_first() else {
+                return Err(ErrorKind::TimedOut.into());
+            };
+            self.0 = rest;
+            buffer[..first.len()].copy_from_slice(first.as_bytes());
+            Ok(first.len())
+        }
+    }
+
+    #[test]
+    fn a_complete_request_does_not_wait_for_the_end() {
+        let url = Form::Url;
+        for (form, chunks, complete) in [
+            (url, &["host\n"][..], true),
+            (url, &["ho", "st\r\n"], true),
+            (url, &["\n", " host\n"], true),
+            (url, &["host"], false),
+            (url, &["\n \n"], false),
+            (url, &[], false),
+            (url, &["{\"uri\":\n", "\"x\"}"], true),
+            (url, &["{\n", "\"a\":{}"], false),
+            (Form::Json, &["{\"a\":{}", "}"], true),
+            (Form::Json, &["{\"a\":\"}\n"], false),
+            (Form::Json, &["host\n"], false),
+        ] {
+            match read(&mut Open(chunks), form) {
+                Ok(stdin) => assert!(complete && *stdin == chunks.concat(), "{chunks:?}"),
+                Err(error) => assert!(
+                    !complete && matches!(error, Error::Incomplete),
+                    "{chunks:?}"
+                ),
+            }
+        }
     }
 
     #[test]
@@ -263,7 +353,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_on_stdin_make_it_panic(bytes: Vec<u8>) {
-            if let Ok(stdin) = read(&mut Cursor::new(&bytes)) {
+            for form in [Form::Url, Form::Json] {
+                let Ok(stdin) = read(&mut Cursor::new(&bytes), form) else {
+                    continue;
+                };
                 prop_assert_eq!(stdin.as_bytes(), &bytes[..]);
                 let _ = credentials(&stdin);
             }
@@ -275,8 +368,7 @@ mod tests {
                 Ok(url) => {
                     prop_assert!(!url.is_empty() && url.trim() == url);
                     prop_assert!(!url.chars().any(char::is_control));
-                    let joined: String = stdin.lines().collect();
-                    prop_assert_eq!(url, joined.trim());
+                    prop_assert!(stdin.lines().any(|line| line.trim() == url));
                 }
                 Err(Error::NoServerUrl) => prop_assert!(stdin.trim().is_empty()),
                 Err(Error::ControlCharacter) => {

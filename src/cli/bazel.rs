@@ -22,6 +22,9 @@ pub(super) fn is_request(stdin: &str) -> bool {
     stdin.trim_start().starts_with('{')
 }
 
+/// The scheme of requests without TLS.
+const HTTP: &str = "http://";
+
 #[derive(Deserialize)]
 struct Request {
     uri: String,
@@ -48,7 +51,11 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
         );
         return Ok(ExitCode::FAILURE);
     };
-    let Some(registry) = Registry::from_server_url(&uri) else {
+    // Basic authentication never travels in clear.
+    let is_plain = uri
+        .get(..HTTP.len())
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTP));
+    let Some(registry) = Registry::from_server_url(&uri).filter(|_| !is_plain) else {
         writeln!(context.io.stdout, "{{}}")?;
         return Ok(ExitCode::SUCCESS);
     };

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use super::{Context, explain, refuse};
 use crate::cache::Cache;
-use crate::protocol;
+use crate::protocol::{self, Form};
 use crate::registry::Registry;
 use crate::settings;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let io = &mut context.io;
-    let request = protocol::read(io.stdin).and_then(|stdin| protocol::server_url(&stdin));
+    let request =
+        protocol::read(io.stdin, Form::Url).and_then(|stdin| protocol::server_url(&stdin));
     let server_url = match request {
         Ok(server_url) => server_url,
         Err(error) => return refuse(io, format_args!("{error}")),

@@ -4,12 +4,12 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{Context, bazel, explain, refuse};
-use crate::protocol::{self, NOT_FOUND};
+use crate::protocol::{self, Form, NOT_FOUND};
 use crate::registry::Registry;
 use crate::settings;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
-    let stdin = match protocol::read(context.io.stdin) {
+    let stdin = match protocol::read(context.io.stdin, Form::Url) {
         Ok(stdin) => stdin,
         Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };

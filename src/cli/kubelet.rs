@@ -17,7 +17,7 @@ use super::{Context, NAME};
 use crate::helper::Cacheable;
 use crate::principal::PodIdentity;
 use crate::problem::Problem;
-use crate::protocol;
+use crate::protocol::{self, Form};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::settings;
@@ -135,7 +135,7 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
 
 /// The request, the registry's host as it is in the image's name, and the registry.
 fn read(context: &mut Context<'_>) -> Result<(Request, String, Registry), Refusal> {
-    let stdin = protocol::read(context.io.stdin)
+    let stdin = protocol::read(context.io.stdin, Form::Json)
         .map_err(|error| Refusal::new(error.to_string(), "send one JSON object"))?;
     let request: Request = serde_json::from_str(&stdin).map_err(|error| {
         // serde_json's own message would quote what it found, which may be the token.

@@ -11,11 +11,14 @@ use std::process::ExitCode;
 use serde::Deserialize;
 
 use super::{Context, explain, refuse};
+use crate::cache::Held;
 use crate::env::Env;
 use crate::fs::read_bounded;
-use crate::principal::{self, Identity, Selection, Surroundings};
+use crate::principal::{self, Identity, Plan, Selection, Surroundings};
+use crate::problem::{Problem, ProblemKind};
 use crate::protocol;
 use crate::registry::Registry;
+use crate::settings;
 
 /// In bytes: an upper bound for config.json.
 const LONGEST_CONFIG: usize = 16 << 20;
@@ -35,6 +38,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     if let Some(cache) = cache {
         let surroundings = Surroundings::read(context.env, context.log);
         let selection = Selection::default();
+        let strict = settings::strict(context.env);
         for held in cache.held((context.clock)()) {
             if hosts.contains_key(&held.host) {
                 continue;
@@ -42,18 +46,11 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             let Some(registry) = Registry::from_server_url(&held.host) else {
                 continue;
             };
-            let ours = match &held.key {
-                // A stored login is usable by any principal.
-                None => true,
-                Some(held_as) => match principal::plan(&surroundings, &registry, &selection)
-                    .map(|plan| plan.identity)
-                {
-                    Ok(Identity::Pinned(key)) => key.as_str() == held_as,
-                    Ok(Identity::Ambient) => held.ambient,
-                    Err(_) => false,
-                },
-            };
-            if ours {
+            if serves(
+                &held,
+                principal::plan(&surroundings, &registry, &selection),
+                strict,
+            ) {
                 hosts.insert(held.host, held.username);
             }
         }
@@ -65,6 +62,22 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     }
     protocol::write_line(context.io.stdout, &hosts)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an entry serves the principal of this plan.
+fn serves(held: &Held, plan: Result<Plan, Problem>, strict: bool) -> bool {
+    match (&held.key, plan) {
+        // A stored login, where there are AWS credentials or none at all.
+        (None, Ok(_)) => true,
+        (None, Err(problem)) => problem.kind() == ProblemKind::NoCredentials && !strict,
+        (Some(key), Ok(plan)) => match &plan.identity {
+            Identity::Pinned(planned) => {
+                planned.as_str() == key && plan.session_digest == held.session_digest
+            }
+            Identity::Ambient => held.ambient,
+        },
+        (Some(_), Err(_)) => false,
+    }
 }
 
 /// The ECR hosts that the user's docker configuration gives to this helper.

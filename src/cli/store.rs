@@ -7,7 +7,7 @@ use std::io;
 use std::process::ExitCode;
 
 use super::{Context, explain, refuse};
-use crate::protocol;
+use crate::protocol::{self, Form};
 use crate::registry::Registry;
 use crate::settings;
 use crate::token;
@@ -16,7 +16,8 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let (env, log) = (context.env, context.log);
     let cache = context.cache();
     let io = &mut context.io;
-    let request = protocol::read(io.stdin).and_then(|stdin| protocol::credentials(&stdin));
+    let request =
+        protocol::read(io.stdin, Form::Json).and_then(|stdin| protocol::credentials(&stdin));
     let credentials = match request {
         Ok(credentials) => credentials,
         Err(error) => return refuse(io, format_args!("{error}")),

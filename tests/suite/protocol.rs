@@ -1,7 +1,9 @@
 //! The protocol, to the letter: arguments, exact strings, exit statuses and forms of input.
 
+use std::time::Duration;
+
 use crate::support::fake::{Answer, Fake, Script};
-use crate::support::run::{Helper, NOT_FOUND};
+use crate::support::run::{Helper, NOT_FOUND, Output, program};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version|kubelet>\n";
@@ -220,6 +222,9 @@ fn bazel_gets_headers_for_ecr_and_nothing_for_others() {
     for uri in [
         "https://prod-us-east-1-starport-layer-bucket.s3.us-east-1.amazonaws.com/x?X-Amz-Signature=1",
         "https://index.docker.io/v2/",
+        // Basic authentication never travels in clear.
+        &format!("http://{HOST}/v2/"),
+        &format!("HTTP://{HOST}/v2/"),
     ] {
         let stdin = serde_json::json!({ "uri": uri }).to_string();
         helper.get(&stdin).expect(0, "{}\n", "");
@@ -275,4 +280,79 @@ fn the_password_is_served_as_it_is() {
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::password(password)));
     assert_eq!(Helper::with_keys(&fake).secret(HOST), password);
+}
+
+/// Runs the program with a pipe for stdin that gets these bytes and stays open.
+fn with_stdin_left_open(helper: &Helper, action: &str, bytes: &str) -> Output {
+    // Opened for reading and writing, it has no end.
+    let script = "mkfifo pipe && exec 9<>pipe && rm pipe && printf %s \"$BYTES\" >&9 && ";
+    let run = helper.shell(&format!("{script} {} {action} <&9", program()));
+    run.env("BYTES", bytes).run()
+}
+
+#[test]
+fn a_request_is_complete_without_the_end_of_stdin() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let secret = helper.secret(HOST);
+    let login = format!(r#"{{"ServerURL":"{HOST}","Username":"AWS","Secret":"x"}}"#);
+    for (action, stdin, shown) in [
+        ("get", format!("{HOST}\n"), secret.as_str()),
+        (
+            "get",
+            format!("{{\n\"uri\":\n\"https://{HOST}/\"}}"),
+            "Authorization",
+        ),
+        ("erase", format!("{HOST}\n"), ""),
+        ("store", login, ""),
+    ] {
+        let output = with_stdin_left_open(&helper, action, &stdin);
+        assert_eq!(
+            (output.code, output.stderr.as_str()),
+            (Some(0), ""),
+            "{action} {stdin}"
+        );
+        assert!(output.stdout.contains(shown), "{output:?}");
+        assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
+    }
+}
+
+#[test]
+fn an_incomplete_request_ends_with_the_deadline() {
+    let helper = Helper::new().env("AWS_ECR_TIMEOUT", "0.5");
+    let error = "no complete request on stdin before the deadline\n";
+    for (action, stdin) in [
+        ("get", ""),
+        ("get", HOST),
+        ("get", "{\"uri\":\n"),
+        ("erase", HOST),
+        ("store", "{\"ServerURL\":\"x\"\n"),
+    ] {
+        let output = with_stdin_left_open(&helper, action, stdin);
+        output.expect(1, error, "");
+        assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
+    }
+    let output = with_stdin_left_open(&helper, "kubelet", "{");
+    assert_eq!((output.code, output.stdout.as_str()), (Some(1), ""));
+    assert!(output.stderr.contains("no complete request"), "{output:?}");
+}
+
+#[test]
+fn stdin_in_pieces_is_one_request() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let secret = helper.secret(HOST);
+    let (program, (start, end)) = (program(), HOST.split_at(20));
+    for script in [
+        format!("(printf {start}; sleep 0.2; printf {end}) | {program} get"),
+        format!("(printf {start}; sleep 0.2; printf '{end}\\n'; sleep 0.2) | {program} get"),
+        format!("printf {HOST} >file; {program} get <file"),
+        format!("printf 'x\\n{HOST}' >file; (read x; {program} get) <file"),
+    ] {
+        assert_eq!(
+            helper.shell(&script).run().expect_secret(HOST),
+            secret,
+            "{script}"
+        );
+    }
 }
