@@ -140,7 +140,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
                 let session = self
                     .issuer
                     .identify(&plan, deadline)
-                    .map_err(|problem| unidentified(problem, &plan, &surroundings))?;
+                    .map_err(|problem| unidentified(problem, &plan, &surroundings, registry))?;
                 let key = plan.ambient_key(registry, session.access_key_id());
                 (key, Some(session))
             }
@@ -313,9 +313,16 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
 /// A failure of the source that has to say who the principal is. Instance metadata is the last
 /// source: without a profile that selects it, its absence means that there are no credentials. Else
 /// a source is configured, and its failure is the answer.
-fn unidentified(problem: Problem, plan: &Plan, surroundings: &Surroundings) -> Problem {
+fn unidentified(
+    problem: Problem,
+    plan: &Plan,
+    surroundings: &Surroundings,
+    registry: &Registry,
+) -> Problem {
     match (problem.kind(), &plan.profile, problem.detail()) {
-        (ProblemKind::NoCredentials, None, Some(reason)) => surroundings.no_credentials(reason),
+        (ProblemKind::NoCredentials, None, Some(reason)) => {
+            surroundings.no_credentials(registry, reason)
+        }
         (ProblemKind::NoCredentials, Some(_), _) => Problem::new(
             ProblemKind::Configuration,
             problem.to_string(),

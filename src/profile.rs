@@ -131,7 +131,6 @@ impl Config {
     }
 
     /// The names of all profiles that the AWS CLI finds, sorted.
-    #[allow(dead_code, reason = "for messages of other modules")]
     pub fn profiles(&self) -> Vec<String> {
         let profiles = self.sections.iter().filter(|s| s.topic == Topic::Profile);
         let names = profiles.filter_map(|section| match section.spelling {

@@ -94,7 +94,7 @@ impl Chain<'_> {
                 .map_err(|e| problem::file(&e))?;
             let after = found.ok_or_else(|| {
                 let named_by = format!("source_profile of profile {:?}", profile.name());
-                problem::unknown_profile(&source, &named_by)
+                self.surroundings.unknown_profile(&source, &named_by)
             })?;
             let looped = seen.contains(&source);
             seen.push(source);

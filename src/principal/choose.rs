@@ -22,7 +22,7 @@ pub fn plan(
     let selected = Selected::of(surroundings, selection);
     let config = surroundings.config();
     let section = match &config {
-        Ok(config) => selected.find(config)?,
+        Ok(config) => selected.find(surroundings, config)?,
         Err(_) => None,
     };
     let settings = Settings::new(
@@ -36,6 +36,7 @@ pub fn plan(
         settings: &settings,
         selected: &selected,
         section: section.as_ref(),
+        registry,
     };
     let (resolved, from_profile) = match &selection.web_identity {
         Some(pod) => (pod_identity(&settings, pod)?.into(), false),
@@ -110,10 +111,14 @@ impl Selected {
 
     /// The profile. One that is named and missing is an error even where keys in variables would
     /// come before it, as for the AWS CLI.
-    fn find<'a>(&self, config: &'a Config) -> Result<Option<Section<'a>>, Problem> {
+    fn find<'a>(
+        &self,
+        surroundings: &Surroundings,
+        config: &'a Config,
+    ) -> Result<Option<Section<'a>>, Problem> {
         match (config.profile(&self.name), &self.named_by) {
             (Ok(None), Some(named_by)) if self.binding || self.name != "default" => {
-                Err(problem::unknown_profile(&self.name, named_by))
+                Err(surroundings.unknown_profile(&self.name, named_by))
             }
             (Ok(section), _) => Ok(section),
             // Of no interest to keys in variables; otherwise `choose` says it.
@@ -128,6 +133,7 @@ struct Chooser<'a> {
     settings: &'a Settings<'a>,
     selected: &'a Selected,
     section: Option<&'a Section<'a>>,
+    registry: &'a Registry,
 }
 
 impl Chooser<'_> {
@@ -184,7 +190,7 @@ impl Chooser<'_> {
             Some(source) => Ok((source.into(), false)),
             None => {
                 let disabled = "instance metadata (AWS_EC2_METADATA_DISABLED is true)";
-                Err(self.surroundings.no_credentials(disabled))
+                Err(self.surroundings.no_credentials(self.registry, disabled))
             }
         }
     }

@@ -13,16 +13,33 @@ fn configuration(cause: impl Into<String>, hint: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Configuration, cause, hint)
 }
 
-/// No source of credentials is set up; `places` says what was searched and what was found there.
-pub(super) fn no_credentials(places: &[String]) -> Problem {
-    Problem::new(
-        ProblemKind::NoCredentials,
-        "no AWS credentials found",
-        "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, or \
-         give this machine a role",
-    )
-    .with_detail(format!("looked at {}", places.join(", ")))
+/// No source of credentials is set up; `places` says what was searched and what was found there,
+/// `profile_hint` which profile could be selected.
+pub(super) fn no_credentials(
+    places: &[String],
+    no_home: bool,
+    profile_hint: Option<String>,
+) -> Problem {
+    let (cause, hint) = match (no_home, profile_hint) {
+        (true, _) => (
+            "no AWS credentials found, and HOME is not set",
+            SET_HOME.to_owned(),
+        ),
+        (false, Some(hint)) => (NO_CREDENTIALS, hint),
+        (false, None) => (
+            NO_CREDENTIALS,
+            "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, \
+             or give this machine a role"
+                .to_owned(),
+        ),
+    };
+    Problem::new(ProblemKind::NoCredentials, cause, hint)
+        .with_detail(format!("looked at {}", places.join(", ")))
 }
+
+const NO_CREDENTIALS: &str = "no AWS credentials found";
+
+const SET_HOME: &str = "set HOME to the directory that holds .aws";
 
 pub(super) fn garbled_variable(name: &str) -> Problem {
     configuration(
@@ -52,11 +69,63 @@ pub(super) fn file(error: &profile::Error) -> Problem {
 }
 
 /// `named_by` is a variable, a rule, or the `source_profile` of another profile.
-pub(super) fn unknown_profile(profile: &str, named_by: &str) -> Problem {
+pub(super) fn unknown_profile(profile: &str, named_by: &str, existing: &[String]) -> Problem {
+    let hint = match nearest(profile, existing) {
+        Some(near) => format!("correct {named_by}: did you mean {near:?}?"),
+        None => format!("run aws configure list-profiles to see which exist; correct {named_by}"),
+    };
     configuration(
         format!("there is no profile {profile:?}, which {named_by} names"),
-        format!("run aws configure list-profiles to see which exist; correct {named_by}"),
+        hint,
     )
+}
+
+/// The profile may well be there, but nobody knows where.
+pub(super) fn profile_without_home(profile: &str, named_by: &str) -> Problem {
+    configuration(
+        format!("HOME is not set, so profile {profile:?}, which {named_by} names, is not found"),
+        SET_HOME,
+    )
+}
+
+/// The name that this one is most likely a misspelling of.
+fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let most = match name.chars().count() {
+        0..=2 => 0,
+        3..=5 => 1,
+        _ => 2,
+    };
+    let distances = names.iter().map(|other| {
+        let distance = edits(&lower, &other.to_lowercase(), most);
+        (distance, other.as_str())
+    });
+    let (distance, near) = distances.min()?;
+    (distance <= most).then_some(near)
+}
+
+/// How many characters are inserted, deleted, replaced or swapped with the next; anything above
+/// `most` may be returned as one more than that.
+fn edits(a: &str, b: &str, most: usize) -> usize {
+    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
+    if a.len().abs_diff(b.len()) > most {
+        return most + 1;
+    }
+    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (rows[i][j] + usize::from(x != y))
+                .min(rows[i][j + 1] + 1)
+                .min(row[j] + 1);
+            if i > 0 && j > 0 && a[i - 1] == *y && b[j - 1] == *x {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
 }
 
 /// A setting is missing or blank.
@@ -195,7 +264,7 @@ pub(super) fn long_chain(profile: &str, limit: usize) -> Problem {
 pub(super) fn no_home(profile: &str) -> Problem {
     configuration(
         format!("HOME is not set, so the session of profile {profile:?} cannot be found"),
-        "set HOME to the directory that holds .aws",
+        SET_HOME,
     )
 }
 
@@ -252,4 +321,28 @@ pub(super) fn bad_endpoint(setting: &str) -> Problem {
         format!("{setting} is not a URL that begins with http:// or https://"),
         format!("correct or unset {setting}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_misses_of_a_profile_are_found() {
+        let names = ["prod", "production", "Dev", "eu-west-admin"].map(str::to_owned);
+        for (name, expected) in [
+            ("prdo", Some("prod")),
+            ("Prod", Some("prod")),
+            ("pro", Some("prod")),
+            ("dev", Some("Dev")),
+            ("prodction", Some("production")),
+            ("eu-west-admn", Some("eu-west-admin")),
+            ("staging", None),
+            ("p", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, &names), expected, "{name}");
+        }
+        assert_eq!(nearest("prod", &[]), None);
+    }
 }

@@ -18,6 +18,7 @@ use crate::fs::read_bounded;
 use crate::log::Log;
 use crate::problem::Problem;
 use crate::profile::{Config, Error, Paths};
+use crate::registry::Registry;
 
 /// The variables that decide anything here. Others are not read.
 const VARIABLES: &[&str] = &[
@@ -84,6 +85,9 @@ const PATHS: &[&str] = &[
 /// No identity provider issues a token of this size, in bytes, and no session's file has it.
 const FILE_LIMIT: usize = 1 << 20;
 
+/// Nobody has more; hints need not be complete.
+const MOST_PROFILES: usize = 1000;
+
 /// What a file holds, or why that is unknown.
 pub(super) type Content = Rc<io::Result<Zeroizing<Vec<u8>>>>;
 
@@ -125,13 +129,19 @@ impl Surroundings {
             }
             Ok(_) => {}
         }
-        Self {
+        let surroundings = Self {
             env,
             paths,
             config,
             garbled,
             files: RefCell::default(),
+        };
+        if log.is_on()
+            && let Some(why) = surroundings.unused_profile()
+        {
+            log.debug(format_args!("{why}"));
         }
+        surroundings
     }
 
     /// Fails if a variable is not UTF-8: nobody knows who it would select.
@@ -174,9 +184,66 @@ impl Surroundings {
             .find_map(|variable| Some((self.env.var(variable)?, variable)))
     }
 
+    /// Why the profile that a variable names is not used, if so: for the debug log and `doctor`.
+    pub fn unused_profile(&self) -> Option<String> {
+        let (_, variable) = self.named_profile()?;
+        self.env.var("AWS_ACCESS_KEY_ID")?;
+        Some(format!(
+            "{variable} is not used: keys in environment variables come first"
+        ))
+    }
+
+    /// The names of all profiles, sorted.
+    pub fn profiles(&self) -> Vec<String> {
+        match &self.config {
+            Ok(config) => config.profiles(),
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// The profiles whose credentials are of this account, as far as they say so: for hints.
+    pub fn profiles_of_account(&self, account_id: &str) -> Vec<String> {
+        let Ok(config) = &self.config else {
+            return Vec::new();
+        };
+        let is_of_account = |name: &String| {
+            let Ok(Some(profile)) = config.profile(name) else {
+                return false;
+            };
+            // The role is what is used in the end.
+            let account = match profile.get("role_arn") {
+                Some(arn) => arn.split(':').nth(4),
+                None => profile
+                    .get("sso_account_id")
+                    .or_else(|| profile.get("aws_account_id")),
+            };
+            account == Some(account_id)
+        };
+        let names = config.profiles().into_iter().take(MOST_PROFILES);
+        names.filter(is_of_account).collect()
+    }
+
+    /// What to do where profiles for the registry's account exist.
+    pub fn profile_hint(&self, registry: &Registry) -> Option<String> {
+        let account_id = registry.account_id()?;
+        let profiles = self.profiles_of_account(account_id);
+        let first = profiles.first()?;
+        let are = match &profiles[..] {
+            [one] => format!("profile {one:?} is"),
+            several => {
+                let names: Vec<_> = several.iter().take(4).map(|n| format!("{n:?}")).collect();
+                format!("profiles {} are", names.join(", "))
+            }
+        };
+        Some(format!(
+            "set AWS_ECR_PROFILE={first}, or add \"profile = {first}\" below [{account_id}] in \
+             ~/.aws/ecr-login: {are} for this account"
+        ))
+    }
+
     /// The failure when instance metadata, the last of the sources, has no credentials either;
     /// `metadata` says why.
-    pub fn no_credentials(&self, metadata: &str) -> Problem {
+    pub fn no_credentials(&self, registry: &Registry, metadata: &str) -> Problem {
         let set = |name: &str| self.env.var(name).is_some();
         let keys = match set("AWS_ACCESS_KEY_ID") || set("AWS_ACCESS_KEY") {
             true => "the environment (AWS_ACCESS_KEY_ID without AWS_SECRET_ACCESS_KEY)",
@@ -206,13 +273,23 @@ impl Surroundings {
             true => "web identity (AWS_WEB_IDENTITY_TOKEN_FILE without AWS_ROLE_ARN)",
             false => "web identity (no AWS_WEB_IDENTITY_TOKEN_FILE)",
         };
-        problem::no_credentials(&[
+        let places = [
             keys.to_owned(),
             format!("profile {selected:?} in {files} ({what})"),
             web.to_owned(),
             "container credentials (no AWS_CONTAINER_CREDENTIALS_RELATIVE_URI)".to_owned(),
             metadata.to_owned(),
-        ])
+        ];
+        let no_home = self.env.home().is_none() && self.paths.config.is_none();
+        problem::no_credentials(&places, no_home, self.profile_hint(registry))
+    }
+
+    /// There is no profile of this name.
+    pub(super) fn unknown_profile(&self, profile: &str, named_by: &str) -> Problem {
+        match self.paths.config {
+            Some(_) => problem::unknown_profile(profile, named_by, &self.profiles()),
+            None => problem::profile_without_home(profile, named_by),
+        }
     }
 
     /// Whether `AWS_EC2_METADATA_DISABLED` is true.

@@ -1,5 +1,5 @@
 //! Files that a plan depends on: sessions of SSO and `aws login`, credentials that the AWS CLI
-//! keeps, token files; and hostile ones among them.
+//! keeps, token files; hostile ones among them, and what is said where none helps.
 
 use std::time::Instant;
 
@@ -260,4 +260,76 @@ fn variables_that_are_not_utf8_are_errors() {
         let error = error.expect_err(name).to_string();
         assert_eq!(error, format!("{name} is not UTF-8"));
     }
+}
+
+#[test]
+fn hints_name_the_profiles_of_the_account() {
+    let config = format!(
+        "[profile sso]\nsso_account_id = 123456789012\n\
+         [profile role]\nrole_arn = {ROLE}\n\
+         [profile other]\nrole_arn = arn:aws:iam::999999999999:role/r\n\
+         sso_account_id = 123456789012\n[profile plain]\n{STATIC}"
+    );
+    let home = Home::new(&config);
+    let off = [("AWS_EC2_METADATA_DISABLED", "true")];
+    let surroundings = home.surroundings(&off);
+    assert_eq!(surroundings.profiles(), ["other", "plain", "role", "sso"]);
+    let profiles = surroundings.profiles_of_account("123456789012");
+    assert_eq!(profiles, ["role", "sso"]);
+    let error = home.plan(&off).expect_err("none is selected");
+    assert_eq!(error.kind(), ProblemKind::NoCredentials);
+    assert!(
+        error.hint().starts_with("set AWS_ECR_PROFILE=role,"),
+        "{}",
+        error.hint()
+    );
+    let error = home
+        .plan_for("public.ecr.aws", &off)
+        .expect_err("none is selected");
+    assert!(
+        error.hint().starts_with("set AWS_PROFILE"),
+        "{}",
+        error.hint()
+    );
+}
+
+#[test]
+fn a_misspelt_profile_is_told_from_a_missing_home() {
+    let named = ("AWS_PROFILE", "prdo");
+    let home = Home::new(&format!("[profile prod]\n{STATIC}"));
+    let error = home.plan(&[named]).expect_err("misspelt");
+    assert_eq!(error.hint(), "correct AWS_PROFILE: did you mean \"prod\"?");
+    let off = ("AWS_EC2_METADATA_DISABLED", "true");
+    for (vars, cause) in [
+        (
+            &[named][..],
+            "HOME is not set, so profile \"prdo\", which AWS_PROFILE names",
+        ),
+        (&[off][..], "no AWS credentials found, and HOME is not set"),
+    ] {
+        let surroundings = Surroundings::read(&Env::of(vars.iter().copied()), Log::off());
+        let error = plan(&surroundings, &registry(HOST), &Selection::default());
+        let error = error.expect_err("no home");
+        assert!(error.to_string().starts_with(cause), "{error}");
+        assert!(error.hint().starts_with("set HOME"), "{}", error.hint());
+    }
+}
+
+#[test]
+fn a_profile_that_keys_hide_is_logged() {
+    let home = Home::new(&format!("[profile dev]\n{STATIC}"));
+    let dev = ("AWS_PROFILE", "dev");
+    let lines = std::cell::RefCell::new(String::new());
+    let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
+    let read = |vars: &[(&str, &str)]| {
+        lines.borrow_mut().clear();
+        let home = [("HOME", home.0.to_str().expect("UTF-8"))];
+        let env = Env::of(home.iter().chain(vars).copied());
+        Surroundings::read(&env, Log::to(&write));
+        lines.borrow().clone()
+    };
+    assert_eq!(read(&[dev]), "");
+    assert_eq!(read(&KEYS), "");
+    let line = "AWS_PROFILE is not used: keys in environment variables come first";
+    assert_eq!(read(&[dev, KEYS[0], KEYS[1]]), line);
 }
