@@ -127,6 +127,22 @@ pub struct Held {
     pub username: String,
 }
 
+/// What was erased.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Cached tokens.
+    pub tokens: usize,
+    /// Stored docker logins.
+    pub logins: usize,
+}
+
+impl std::ops::AddAssign for Erased {
+    fn add_assign(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.logins += other.logins;
+    }
+}
+
 /// The cache directory.
 pub struct Cache<'a> {
     base: PathBuf,
@@ -202,25 +218,25 @@ impl<'a> Cache<'a> {
         }
     }
 
-    /// Removes the tokens of every principal, the stored login and the failures of one registry;
-    /// returns the number of tokens and logins.
-    pub fn erase(&self, host: &str) -> Result<usize, Error> {
+    /// The registries of which something may be cached.
+    pub fn hosts(&self) -> Result<Vec<String>, Error> {
+        let root = self.base.join(ROOT);
+        Ok(match self.may_erase(&root)? {
+            true => self.host_dirs().into_iter().map(|(host, _)| host).collect(),
+            false => Vec::new(),
+        })
+    }
+
+    /// Removes the tokens of every principal, the stored login and the failures of one registry.
+    pub fn erase(&self, host: &str) -> Result<Erased, Error> {
         let dir = self.base.join(ROOT).join(host);
-        // Untrusted entries still exist, so do not report success.
-        match self.may_read(&dir) {
-            Ok(true) if is_plain_host(host) => {}
-            Err(Error::Untrusted { path, why })
-                if fs::symlink_metadata(&path).is_ok_and(|meta| self.owner.is_ours(&meta)) =>
-            {
-                return Err(Error::Untrusted { path, why });
-            }
-            // Nothing was written where nothing can be read, or to another user's directory.
-            _ => return Ok(0),
+        if !is_plain_host(host) || !self.may_erase(&dir)? {
+            return Ok(Erased::default());
         }
-        let mut erased = 0;
+        let mut erased = Erased::default();
         let mut result = Ok(());
         let found = match files(&dir) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(erased),
             found => found.map_err(disk::io_error("read", &dir))?,
         };
         for file in found {
@@ -234,7 +250,11 @@ impl<'a> Cache<'a> {
             }
             let path = dir.join(file);
             match fs::remove_file(&path) {
-                Ok(()) => erased += usize::from(matches!(kind, CacheFile::Entry(_))),
+                Ok(()) => match kind {
+                    CacheFile::Entry(stem) if stem == LOGIN => erased.logins += 1,
+                    CacheFile::Entry(_) => erased.tokens += 1,
+                    _ => {}
+                },
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => result = Err(disk::io_error("remove", &path)(error)),
             }
@@ -242,6 +262,20 @@ impl<'a> Cache<'a> {
         // Fails if a lock file is left, as it should.
         let _ = fs::remove_dir(&dir);
         result.map(|()| erased)
+    }
+
+    /// Whether there is a directory to erase from. One of the user's own that is not trusted is an
+    /// error: what it holds may be used again one day.
+    fn may_erase(&self, dir: &Path) -> Result<bool, Error> {
+        match self.may_read(dir) {
+            Err(Error::Untrusted { path, why })
+                if fs::symlink_metadata(&path).is_ok_and(|meta| self.owner.is_ours(&meta)) =>
+            {
+                Err(Error::Untrusted { path, why })
+            }
+            // Nothing was cached where nothing can be read, or in another user's directory.
+            readable => Ok(readable.unwrap_or(false)),
+        }
     }
 
     /// All unexpired entries, in no order.

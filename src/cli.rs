@@ -5,11 +5,15 @@
 //! so it is empty on success, and for a host that is not ECR.
 
 mod bazel;
+mod clear;
+mod configure;
 mod erase;
 mod get;
 mod kubelet;
 mod list;
 mod panics;
+mod password;
+mod people;
 mod store;
 
 use std::ffi::{OsStr, OsString};
@@ -190,15 +194,20 @@ pub fn run(mut context: Context<'_>) -> ExitCode {
 }
 
 fn dispatch(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    let for_people = context.program_name() == Some(people::NAME);
     let Some((first, rest)) = context.arguments.split_first() else {
-        return usage(context, ExitCode::FAILURE);
+        return match for_people {
+            true => people::usage(context),
+            false => usage(context, ExitCode::FAILURE),
+        };
     };
-    let mut verbs = VERBS.iter().chain(OPTIONS);
+    let mut verbs = VERBS.iter().chain(OPTIONS).chain(people::COMMANDS);
     match verbs.find(|verb| first == verb.name) {
         Some(verb) if verb.takes_arguments || rest.is_empty() => {
             context.arguments = rest;
             (verb.run)(context)
         }
+        None if for_people => Ok(people::unknown(context, &first.to_string_lossy())),
         None if rest.is_empty() => match first.to_str() {
             Some(name) => refuse(
                 &mut context.io,
@@ -217,6 +226,9 @@ fn usage(context: &mut Context<'_>, status: ExitCode) -> io::Result<ExitCode> {
 }
 
 fn help(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    if context.program_name() == Some(people::NAME) {
+        return people::usage(context);
+    }
     usage(context, ExitCode::SUCCESS)
 }
 

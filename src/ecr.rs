@@ -4,6 +4,7 @@
 //! This is the only module that uses the AWS SDK. It runs on one thread and under one deadline,
 //! and builds each part, from the runtime to the trust store, at its first use.
 
+mod caller;
 mod classify;
 mod executor;
 mod http;
@@ -19,13 +20,14 @@ use aws_credential_types::Credentials;
 use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 
+pub use self::caller::Caller;
 use self::executor::Executor;
 use self::http::{Client, RequestOutcome, Resolver};
 use self::signals::TerminationSignals;
 use self::trust::TrustStore;
 use crate::env::{Clock, Env};
 use crate::log::Log;
-use crate::principal::{Network, Plan};
+use crate::principal::{Endpoint, Network, Plan};
 use crate::problem::Problem;
 use crate::proxy::Proxies;
 use crate::registry::Registry;
@@ -54,6 +56,13 @@ pub trait Issuer {
         registry: &Registry,
         deadline: Instant,
     ) -> Result<Issued, Problem>;
+
+    /// Whose the plan's credentials are.
+    ///
+    /// # Errors
+    /// When there are none, or AWS does not say.
+    fn caller(&mut self, plan: &Plan, sts: &Endpoint, deadline: Instant)
+    -> Result<Caller, Problem>;
 }
 
 /// Credentials that a plan's source gave.
@@ -133,6 +142,17 @@ impl Issuer for Aws<'_> {
     ) -> Result<Issued, Problem> {
         self.run(plan, deadline, async |executor| {
             executor.issue(plan, session, registry).await
+        })
+    }
+
+    fn caller(
+        &mut self,
+        plan: &Plan,
+        sts: &Endpoint,
+        deadline: Instant,
+    ) -> Result<Caller, Problem> {
+        self.run(plan, deadline, async |executor| {
+            executor.caller(plan, sts).await
         })
     }
 }

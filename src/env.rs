@@ -4,6 +4,8 @@
 //! runs any of them with the variables that it likes. Values that are not UTF-8 count as not set, which is
 //! how the AWS SDK treats them; paths keep whatever bytes they have.
 
+mod terminal;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

@@ -10,6 +10,8 @@
 //! | `fs` | bounded reads of files, and advisory locks |
 //! | `time` | times as other programs write them |
 //! | `problem` | a failure: cause, hint, and what the caller may do |
+//! | `edit` | single settings in files of other programs, everything else kept |
+//! | `clients` | the configuration of docker and podman, and their search for this program |
 //! | `registry` | which hosts are ECR; the one table of partitions |
 //! | `token` | an authorization token and its lifetime |
 //! | `protocol` | docker's protocol: requests on stdin, responses on stdout |
@@ -25,7 +27,11 @@
 
 mod cache;
 pub mod cli;
+#[allow(dead_code, reason = "status and doctor follow")]
+mod clients;
 mod ecr;
+#[allow(dead_code, reason = "doctor follows")]
+mod edit;
 mod env;
 mod fs;
 mod helper;
@@ -47,10 +53,10 @@ mod token;
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::cache::{Cache, Provenance};
-    pub use crate::ecr::{Issued, Issuer, Session};
+    pub use crate::ecr::{Caller, Issued, Issuer, Session};
     pub use crate::env::Env;
     pub use crate::log::Log;
-    pub use crate::principal::{CacheKey, Identity, Plan, Selection, Surroundings, plan};
+    pub use crate::principal::{CacheKey, Endpoint, Identity, Plan, Selection, Surroundings, plan};
     pub use crate::problem::{Problem, ProblemKind};
     pub use crate::registry::{PARTITIONS, Registry, Service};
     pub use crate::secret::Secret;

@@ -16,6 +16,7 @@ mod chain;
 mod choose;
 mod cli_cache;
 mod problem;
+mod profiles;
 mod session;
 mod sources;
 mod surroundings;
@@ -29,7 +30,7 @@ use crate::registry::Registry;
 use crate::secret::Secret;
 
 pub use cache_key::Subject;
-pub use choose::plan;
+pub use choose::{plan, sts};
 #[allow(unused_imports, reason = "for what issues tokens and renews sessions")]
 pub use session::session_digest;
 pub use surroundings::Surroundings;

@@ -179,7 +179,7 @@ fn opening_makes_nothing_and_reading_makes_nothing() {
     assert_eq!(cache.failure(HOST, &key), None);
     assert_eq!(cache.held(at(0)), []);
     assert!(!cache.has_issued(HOST, &Secret::from("pw")));
-    assert_eq!(cache.erase(HOST).expect("nothing to do"), 0);
+    assert_eq!(cache.erase(HOST).expect("nothing to do"), Erased::default());
     cache.clear_failure(HOST, &key);
     assert_eq!(fs::read_dir(dir.path()).expect("read").count(), 0);
 }
@@ -280,7 +280,7 @@ fn what_is_no_plain_host_name_names_no_directory() {
         let error = cache.put(host, &key, &token, Provenance::default(), at(0));
         assert!(matches!(error, Err(Error::NoHost)), "{host}");
         assert_eq!(cache.get(host, &key, None, at(0)), None);
-        assert_eq!(cache.erase(host).expect("nothing to do"), 0);
+        assert_eq!(cache.erase(host).expect("nothing to do"), Erased::default());
         let outcome = cache.lock(host, &key, lock::Wait::No, || None::<()>);
         assert!(matches!(outcome, lock::LockOutcome::Unavailable));
     }
@@ -310,10 +310,15 @@ fn erase_takes_all_principals_but_no_held_lock() {
     fs::write(dir.join(".login.1.2.tmp"), "a token").expect("written");
     let lock = cache.lock(HOST, &a, lock::Wait::No, || None::<()>);
     assert!(matches!(lock, lock::LockOutcome::Acquired(_)));
-    assert_eq!(cache.erase(HOST).expect("erased"), 3);
+    let erased = Erased {
+        tokens: 2,
+        logins: 1,
+    };
+    assert_eq!(cache.hosts().expect("trusted").len(), 2);
+    assert_eq!(cache.erase(HOST).expect("erased"), erased);
     assert_eq!(files_in(&cache), [format!("{}.lock", a.as_str())]);
     drop(lock);
-    assert_eq!(cache.erase(HOST).expect("erased"), 0);
+    assert_eq!(cache.erase(HOST).expect("erased"), Erased::default());
     assert!(!dir.exists());
     assert!(cache.get("public.ecr.aws", &a, None, at(0)).is_some());
 }

@@ -23,6 +23,10 @@ pub(super) enum Step<'a> {
         owner: &'a str,
     },
     WebIdentity(&'a WebIdentity),
+    Caller {
+        sts: &'a Endpoint,
+        owner: &'a str,
+    },
     SsoRenewal(&'a Sso),
     SsoRole(&'a Sso),
     Login(&'a ConsoleLogin),
@@ -35,7 +39,7 @@ impl<'a> Step<'a> {
     pub(super) fn service(&self) -> &'static str {
         match self {
             Self::Token { registry, .. } => service_name(registry.service()),
-            Self::Role { .. } | Self::WebIdentity(_) => "STS",
+            Self::Role { .. } | Self::WebIdentity(_) | Self::Caller { .. } => "STS",
             Self::SsoRenewal(_) | Self::SsoRole(_) => "IAM Identity Center",
             Self::Login(_) => "the sign-in service",
             Self::Container => "the container credentials endpoint",
@@ -48,6 +52,7 @@ impl<'a> Step<'a> {
             Self::Token { api, .. } => Some(api),
             Self::Role { role, .. } => Some(&role.sts),
             Self::WebIdentity(web) => Some(&web.sts),
+            Self::Caller { sts, .. } => Some(sts),
             Self::SsoRenewal(sso) => Some(&sso.oidc),
             Self::SsoRole(sso) => Some(&sso.portal),
             Self::Login(login) => Some(&login.signin),
@@ -58,7 +63,9 @@ impl<'a> Step<'a> {
     /// Whose keys signed the request, in messages.
     fn owner(&self) -> &'a str {
         match self {
-            Self::Token { owner, .. } | Self::Role { owner, .. } => owner,
+            Self::Token { owner, .. } | Self::Role { owner, .. } | Self::Caller { owner, .. } => {
+                owner
+            }
             Self::WebIdentity(_)
             | Self::SsoRenewal(_)
             | Self::SsoRole(_)
@@ -202,6 +209,7 @@ fn one_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
         Step::Role { role, owner } => (answer.is(DENIED) || answer.is(ROLE_REFUSED))
             .then(|| Problem::role_refused(&role.role_arn, owner, answer.message)),
         Step::WebIdentity(web) => web_identity(web, answer),
+        Step::Caller { .. } => None,
         Step::SsoRenewal(sso) | Step::SsoRole(sso) => sso_role(sso, answer),
         Step::Login(login) => matches!(answer.status, Some(400 | 401 | 403))
             .then(|| Problem::console_session_expired(&login.profile)),

@@ -61,6 +61,19 @@ impl Executor<'_> {
         session: Option<Session>,
         registry: &Registry,
     ) -> Result<Issued, Problem> {
+        let (credentials, owner) = self.credentials(plan, session).await?;
+        self.log
+            .debug(format_args!("{owner} requests a token for {registry}"));
+        self.token_of_any_endpoint(plan, registry, &credentials, &owner)
+            .await
+    }
+
+    /// The credentials that the plan ends with, after all of its roles, and their owner.
+    pub(super) async fn credentials(
+        &mut self,
+        plan: &Plan,
+        session: Option<Session>,
+    ) -> Result<(Credentials, String), Problem> {
         let (mut credentials, mut owner, roles) = match plan.kept_role((self.clock)())? {
             Some(kept) => {
                 let owner = format!("the role {}", kept.role.role_arn);
@@ -85,10 +98,7 @@ impl Executor<'_> {
             owner = format!("the role {}", role.role_arn);
         }
         self.remember(&credentials);
-        self.log
-            .debug(format_args!("{owner} requests a token for {registry}"));
-        self.token_of_any_endpoint(plan, registry, &credentials, &owner)
-            .await
+        Ok((credentials, owner))
     }
 
     /// Tries each name of the endpoint until one resolves.

@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use chrono::TimeDelta;
 
 use super::*;
-use crate::ecr::Issued;
+use crate::ecr::{Caller, Issued};
+use crate::principal::Endpoint;
 use crate::secret::Secret;
 use crate::settings::CacheDir;
 use crate::token::Login;
@@ -81,6 +82,10 @@ impl Issuer for Aws {
             issued.login.password = Secret::new(format!("pw{}", self.asked));
             Ok(issued)
         })
+    }
+
+    fn caller(&mut self, _: &Plan, _: &Endpoint, _: Instant) -> Result<Caller, Problem> {
+        Err(failure())
     }
 }
 

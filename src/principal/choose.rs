@@ -7,7 +7,7 @@ use super::cli_cache;
 use super::problem;
 use super::sources;
 use super::surroundings::Surroundings;
-use super::{Identity, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
+use super::{Endpoint, Identity, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
 use crate::problem::Problem;
 use crate::profile::{Config, Section};
 use crate::registry::{Partition, Registry};
@@ -78,6 +78,18 @@ pub fn plan(
         session_digest,
         cli_cache,
     })
+}
+
+/// STS as it is called for this registry's region.
+pub fn sts(
+    surroundings: &Surroundings,
+    registry: &Registry,
+    selection: &Selection,
+) -> Result<Endpoint, Problem> {
+    let selected = Selected::of(surroundings, selection);
+    let config = surroundings.config().ok();
+    let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());
+    Settings::new(&surroundings.env, config, section.as_ref(), registry)?.sts()
 }
 
 /// The profile in force.

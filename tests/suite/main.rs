@@ -15,6 +15,10 @@ mod life;
 mod locks;
 mod logins;
 mod network;
+#[cfg(unix)]
+mod people;
+#[cfg(unix)]
+mod people_configure;
 mod protocol;
 mod secrets;
 mod sources;

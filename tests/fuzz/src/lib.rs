@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use docker_credential_ecr_login::fuzzing::{Issued, Issuer, Problem, Session};
+use docker_credential_ecr_login::fuzzing::{Caller, Endpoint, Issued, Issuer, Problem, Session};
 use docker_credential_ecr_login::fuzzing::Plan;
 use docker_credential_ecr_login::fuzzing::Registry;
 use docker_credential_ecr_login::fuzzing::Secret;
@@ -45,6 +45,14 @@ impl Issuer for FakeAws {
             expires_at: Some(chrono::Utc::now() + chrono::TimeDelta::hours(12)),
             proxy_endpoint: None,
             session_digest: None,
+        })
+    }
+
+    fn caller(&mut self, _: &Plan, _: &Endpoint, _: Instant) -> Result<Caller, Problem> {
+        Ok(Caller {
+            account_id: "123456789012".to_owned(),
+            arn: "arn:aws:iam::123456789012:user/fuzz".to_owned(),
+            ahead: None,
         })
     }
 }

@@ -1,0 +1,154 @@
+//! Commands for people: what they share. The program's second name is `ecr-login`.
+//!
+//! Rules for their output: results on stdout, failures on stderr as cause and hint; plain text
+//! when stdout is not a terminal; never a secret, but for `password`.
+
+pub(super) mod args;
+pub(super) mod identity;
+#[allow(dead_code, reason = "status and doctor follow")]
+pub(super) mod style;
+
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Context, Verb, clear, configure, password};
+use crate::env::Env;
+use crate::problem::{Problem, ProblemKind};
+use crate::registry::Registry;
+use args::Parsed;
+
+/// The name for people. Packages install it as a link.
+pub(super) const NAME: &str = "ecr-login";
+
+/// The commands. They take arguments, so none of them can be taken for a verb of the protocol.
+pub(super) const COMMANDS: &[Verb] = &[
+    Verb::with_arguments("configure", configure::run),
+    // What people know from gcloud.
+    Verb::with_arguments("configure-docker", configure::run),
+    Verb::with_arguments("password", password::run),
+    Verb::with_arguments("clear", clear::run),
+];
+
+const USAGE: &str = "\
+Passwords of Amazon ECR for docker, podman and other clients.
+
+Usage: ecr-login COMMAND [OPTION]...
+
+  configure  make docker or podman use this program for ECR registries
+  password   print the password of a registry
+  clear      forget cached passwords and stored docker logins
+
+ecr-login configure
+ecr-login configure 111122223333 --region eu-west-1 --profile prod
+ecr-login password 111122223333.dkr.ecr.eu-west-1.amazonaws.com
+
+COMMAND --help explains a command; docker-credential-ecr-login(1) has the rest.
+";
+
+/// Prints the usage: `ecr-login` without a command.
+pub(super) fn usage(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    context.io.stdout.write_all(USAGE.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A first argument that is no command.
+pub(super) fn unknown(context: &mut Context<'_>, command: &str) -> ExitCode {
+    let names = COMMANDS.iter().map(|command| command.name);
+    let hint = match args::nearest(command, names) {
+        Some(name) => format!("did you mean {name}?"),
+        None => "run ecr-login without arguments for the list of commands".to_owned(),
+    };
+    let cause = format!("unknown command {command:?}");
+    let problem = Problem::new(ProblemKind::Configuration, cause, hint);
+    fail(context, &problem)
+}
+
+/// Parses the arguments and runs the command, or prints its help.
+pub(super) fn run(
+    context: &mut Context<'_>,
+    spec: &args::Spec,
+    command: impl FnOnce(&mut Context<'_>, &Parsed) -> Result<ExitCode, Failure>,
+) -> io::Result<ExitCode> {
+    let parsed = match args::parse(spec, context.arguments) {
+        Ok(parsed) => parsed,
+        Err(problem) => return Ok(fail(context, &problem)),
+    };
+    if parsed.help {
+        context.io.stdout.write_all(spec.help.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match command(context, &parsed) {
+        Ok(status) => Ok(status),
+        Err(Failure::Problem(problem)) => Ok(fail(context, &problem)),
+        Err(Failure::Io(error)) => Err(error),
+    }
+}
+
+/// Why a command ended early.
+pub(super) enum Failure {
+    Problem(Problem),
+    /// stdout is closed.
+    Io(io::Error),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Prints a failure.
+pub(super) fn fail(context: &mut Context<'_>, problem: &Problem) -> ExitCode {
+    let home = context
+        .env
+        .home()
+        .map(|home| format!("{}/", home.display()));
+    let short = |text: &str| match &home {
+        Some(home) => text.replace(home.as_str(), "~/"),
+        None => text.to_owned(),
+    };
+    let (cause, hint) = (short(&problem.to_string()), short(problem.hint()));
+    // A closed stderr is no reason to fail otherwise.
+    let _ = match hint.as_str() {
+        "" => writeln!(context.io.stderr, "{NAME}: {cause}"),
+        hint => writeln!(context.io.stderr, "{NAME}: {cause}\nhint: {hint}"),
+    };
+    ExitCode::FAILURE
+}
+
+/// The registry that an argument names.
+pub(super) fn registry(argument: &str) -> Result<Registry, Problem> {
+    Registry::from_server_url(argument).ok_or_else(|| {
+        Problem::new(
+            ProblemKind::Configuration,
+            format!("{argument:?} is not a registry of Amazon ECR"),
+            "give a host such as 123456789012.dkr.ecr.us-east-1.amazonaws.com",
+        )
+    })
+}
+
+/// A path as a person writes it: below the home directory with a `~`.
+pub(super) fn shown(env: &Env, path: &Path) -> String {
+    let below = env
+        .home()
+        .and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));
+    match below {
+        Some(rest) => Path::new("~").join(rest).display().to_string(),
+        None => path.display().to_string(),
+    }
+}
+
+/// `1 password`, `3 passwords`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    match number {
+        1 => format!("1 {noun}"),
+        _ => format!("{number} {noun}s"),
+    }
+}

@@ -1,0 +1,262 @@
+//! The commands for people. Their output is in tests/cmd/people, as console sessions that trycmd
+//! replays: with TRYCMD=overwrite it writes what it sees into them.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::support::fake::Fake;
+use crate::support::run::{Helper, KEY_ID, SECRET_KEY, program};
+
+/// A machine with this program installed, and with nothing else: `ecr-login` runs the program by
+/// that name, in an empty home directory, against a fake AWS.
+pub(crate) struct Machine {
+    dir: tempfile::TempDir,
+    fake: Fake,
+}
+
+/// What a command printed.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: Option<i32>,
+}
+
+/// Variables that a session may set in front of a command.
+const VARIABLES: [&str; 12] = [
+    "AWS_CONFIG_FILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_ECR_CACHE_DIR",
+    "AWS_ECR_CONFIG",
+    "AWS_ECR_PROFILE",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "DOCKER_CONFIG",
+    "HTTPS_PROXY",
+    "REGISTRY_AUTH_FILE",
+    "XDG_RUNTIME_DIR",
+    "AWS_SECRET_ACCESS_KEY",
+];
+
+impl Machine {
+    /// With the profiles `dev` and `prod`, of which neither is the default.
+    pub(crate) fn new() -> Self {
+        let machine = Self {
+            dir: tempfile::tempdir().expect("a temporary directory"),
+            fake: Fake::start(),
+        };
+        for dir in ["home", "bin", "test"] {
+            fs::create_dir(machine.path(dir)).expect("new");
+        }
+        symlink(program(), machine.path("bin/docker-credential-ecr-login")).expect("new");
+        symlink(program(), machine.path("bin/ecr-login")).expect("new");
+        let keys = format!("aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET_KEY}\n");
+        machine.write("home/.aws/config", AWS_CONFIG);
+        machine.write(
+            "home/.aws/credentials",
+            format!("[dev]\n{keys}[prod]\n{keys}"),
+        );
+        machine
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().expect("below the machine")).expect("a directory");
+        fs::write(path, text).expect("writable");
+    }
+
+    pub(crate) fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).expect("text")
+    }
+
+    /// The files below a directory, by their paths relative to it.
+    pub(crate) fn files(&self, below: &str) -> Vec<String> {
+        fn walk(dir: &Path, root: &Path, files: &mut Vec<String>) {
+            for entry in fs::read_dir(dir).expect("a directory").flatten() {
+                let path = entry.path();
+                match path.is_dir() {
+                    true => walk(&path, root, files),
+                    false => {
+                        let below = path.strip_prefix(root).expect("below");
+                        files.push(below.display().to_string());
+                    }
+                }
+            }
+        }
+        let (root, mut files) = (self.path(below), Vec::new());
+        walk(&root, &root, &mut files);
+        files.sort();
+        files
+    }
+
+    /// Runs `ecr-login`.
+    pub(crate) fn ecr_login(&self, arguments: &[&str]) -> Output {
+        self.ecr_login_with(&[], arguments)
+    }
+
+    /// Runs `ecr-login` with more variables.
+    pub(crate) fn ecr_login_with(&self, vars: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
+        let output = std::process::Command::new(self.path("bin/ecr-login"))
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .env("PATH", path)
+            .env("TZ", "UTC")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_ENDPOINT_URL", self.fake.url())
+            .envs(vars.iter().copied())
+            .current_dir(self.path("home"))
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("the program can be started");
+        Output {
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+            code: output.status.code(),
+        }
+    }
+
+    /// A script that runs a program in this machine's environment.
+    fn wrapper(&self, name: &str, program: &str) -> PathBuf {
+        let passed = VARIABLES.map(|name| format!("${{{name}+{name}=\"${name}\"}}"));
+        let (home, bin) = (self.path("home"), self.path("bin"));
+        let script = format!(
+            "#!/bin/sh\ncd {home}\nexec env -i HOME={home} PATH=\"${{PATH_FIRST-}}{bin}:/usr/bin:/bin\" TZ=UTC \
+             AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL={url} {passed} {program} \"$@\"\n",
+            home = home.display(),
+            bin = bin.display(),
+            url = self.fake.url(),
+            passed = passed.join(" "),
+        );
+        let file = self.path("test").join(name);
+        fs::write(&file, script).expect("writable");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("ours");
+        file
+    }
+
+    /// Replays one file of sessions.
+    fn replay(&self, file: &Path) {
+        let ours = self.path("bin/ecr-login");
+        let ours = ours.to_str().expect("UTF-8");
+        let long = self.path("bin/docker-credential-ecr-login");
+        let long = long.to_str().expect("UTF-8");
+        let cases = trycmd::TestCases::new();
+        cases
+            .register_bin(
+                "ecr-login",
+                trycmd::schema::Bin::Path(self.wrapper("ecr-login", ours)),
+            )
+            .register_bin(
+                "docker-credential-ecr-login",
+                trycmd::schema::Bin::Path(self.wrapper("docker-credential-ecr-login", long)),
+            )
+            .register_bin(
+                "sh",
+                trycmd::schema::Bin::Path(self.wrapper("sh", "/bin/sh")),
+            )
+            .insert_var("[BIN]", self.path("bin").display().to_string())
+            .expect("a valid name");
+        cases.case(file);
+        cases.run();
+    }
+}
+
+const AWS_CONFIG: &str = "[profile dev]\nregion = us-east-1\n[profile prod]\nregion = eu-west-1\n";
+
+fn replay(name: &str) {
+    Machine::new().replay(Path::new(&format!("tests/cmd/people/{name}.md")));
+}
+
+#[test]
+fn usage_reads_as_documented() {
+    replay("usage");
+}
+
+#[test]
+fn configure_reads_as_documented() {
+    replay("configure");
+}
+
+#[test]
+fn password_reads_as_documented() {
+    replay("password");
+}
+
+#[test]
+fn clear_reads_as_documented() {
+    replay("clear");
+}
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+fn command(helper: &Helper, arguments: &[&str]) -> crate::support::run::Output {
+    let mut run = helper.bare();
+    for argument in arguments {
+        run = run.arg(argument);
+    }
+    run.run()
+}
+
+#[test]
+fn password_comes_from_the_cache_unless_too_short() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = command(&helper, &["password", HOST]);
+    assert_eq!((first.code, first.stderr.as_str()), (Some(0), ""));
+    assert_eq!(first.stdout, format!("{}\n", helper.secret(HOST)));
+    assert_eq!(fake.count("ecr"), 1);
+    helper.age(HOST, 7 * 3600);
+    let again = command(&helper, &["password", "--min-life", "4h", HOST]);
+    assert_eq!((again.stdout, fake.count("ecr")), (first.stdout.clone(), 1));
+    let newer = command(&helper, &["password", "--min-life", "6h", HOST]);
+    assert_eq!((newer.code, fake.count("ecr")), (Some(0), 2));
+    assert_ne!(newer.stdout, first.stdout);
+}
+
+#[test]
+fn docker_config_holds_all_registries() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let output = command(
+        &helper,
+        &["password", "--docker-config", HOST, "public.ecr.aws"],
+    );
+    let config: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(config["auths"].as_object().expect("an object").len(), 2);
+    use base64::Engine;
+    let auth = config["auths"][HOST]["auth"].as_str().expect("text");
+    let auth = base64::engine::general_purpose::STANDARD.decode(auth);
+    let expected = format!("AWS:{}", helper.secret(HOST));
+    assert_eq!(auth.expect("base64"), expected.into_bytes());
+}
+
+#[test]
+fn clear_counts_what_it_forgets() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    for host in [HOST, "public.ecr.aws"] {
+        helper.secret(host);
+    }
+    // A token that is not among ours: another user's.
+    let secret = Helper::with_keys(&fake).secret(HOST);
+    let login = serde_json::json!({"ServerURL": HOST, "Username": "AWS", "Secret": secret});
+    helper
+        .run_of("store")
+        .stdin(login.to_string())
+        .run()
+        .expect(0, "", "");
+    let clear = |arguments: &[&str]| command(&helper, arguments).stdout;
+    assert_eq!(clear(&["clear", "public.ecr.aws"]), "forgot 1 password\n");
+    assert_eq!(clear(&["clear"]), "forgot 1 password and 1 docker login\n");
+    assert_eq!(clear(&["clear"]), "nothing to forget\n");
+    assert_eq!(
+        helper.files("~/.cache/docker-credential-ecr-login").len(),
+        0
+    );
+}
