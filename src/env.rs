@@ -92,9 +92,14 @@ impl Env {
         }
     }
 
-    /// Whether a variable is set to what is not UTF-8.
-    pub fn is_garbled(&self, name: &str) -> bool {
-        self.os(name).is_some_and(|value| value.to_str().is_none())
+    /// The variables of a copy that are set to what is not UTF-8.
+    pub fn garbled(&self) -> impl Iterator<Item = &str> {
+        let vars = match &self.vars {
+            Vars::Process => None,
+            Vars::Fixed(vars) => Some(vars),
+        };
+        let garbled = vars.into_iter().flatten();
+        garbled.filter_map(|(name, value)| value.to_str().is_none().then_some(name.as_str()))
     }
 
     /// The values of variables whose names look like those of secrets.

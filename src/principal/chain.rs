@@ -162,6 +162,8 @@ impl Chain<'_> {
             ("aws_secret_access_key", "aws_access_key_id"),
             ("aws_session_token", "aws_access_key_id"),
             ("credential_source", "role_arn"),
+            ("login_session", "login_session"),
+            ("credential_process", "credential_process"),
         ];
         match halves.iter().find(|(half, _)| profile.get(half).is_some()) {
             Some((_, missing)) => Err(problem::incomplete(profile.name(), missing)),
@@ -218,7 +220,10 @@ impl Chain<'_> {
         if profile.get("sso_account_id").is_none() && profile.get("sso_role_name").is_none() {
             return Ok(None);
         }
-        let session_name = optional(profile, "sso_session");
+        let session_name = match profile.get("sso_session") {
+            Some(_) => Some(required(profile, "sso_session")?),
+            None => None,
+        };
         let session = match &session_name {
             Some(name) => {
                 let found = self.config.sso_session(name);

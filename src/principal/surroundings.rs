@@ -97,8 +97,6 @@ pub struct Surroundings {
     pub(super) env: Env,
     paths: Paths,
     config: Result<Config, Error>,
-    /// A variable that is not UTF-8.
-    garbled: Option<&'static str>,
     files: RefCell<Vec<(PathBuf, Content)>>,
 }
 
@@ -116,8 +114,6 @@ impl Surroundings {
     /// [`plan`](super::plan()), if it matters there.
     pub fn read(env: &Env, log: Log<'_>) -> Self {
         let env = env.only(VARIABLES);
-        let garbled = |name: &&&str| !PATHS.contains(name) && env.is_garbled(name);
-        let garbled = VARIABLES.iter().find(garbled).copied();
         let paths = Paths::find(&env);
         let config = Config::load(&paths);
         match &config {
@@ -133,7 +129,6 @@ impl Surroundings {
             env,
             paths,
             config,
-            garbled,
             files: RefCell::default(),
         };
         if log.is_on()
@@ -146,7 +141,8 @@ impl Surroundings {
 
     /// Fails if a variable is not UTF-8: nobody knows who it would select.
     pub(super) fn check_variables(&self) -> Result<(), Problem> {
-        match self.garbled {
+        let decides = |name: &&str| VARIABLES.contains(name) && !PATHS.contains(name);
+        match self.env.garbled().find(decides) {
             Some(name) => Err(problem::garbled_variable(name)),
             None => Ok(()),
         }
