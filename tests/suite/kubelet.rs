@@ -108,6 +108,7 @@ fn every_host_that_leads_to_an_api_is_answered() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn kubelet_mode_by_name_with_any_arguments() {
     let fake = Fake::start();

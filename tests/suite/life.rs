@@ -209,6 +209,7 @@ fn the_cache_can_be_turned_off_and_moved() {
     assert_eq!(helper.entries("~/").len(), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn files_are_private_and_no_leftovers_stay() {
     use std::os::unix::fs::PermissionsExt;

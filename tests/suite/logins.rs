@@ -259,6 +259,7 @@ fn what_was_kept_is_erased_also_while_nothing_is_kept() {
     assert_eq!(helper.files("~/.cache").len(), 0);
 }
 
+#[cfg(unix)]
 #[test]
 fn erase_fails_where_files_cannot_be_removed() {
     use std::os::unix::fs::PermissionsExt;

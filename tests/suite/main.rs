@@ -4,6 +4,8 @@
     reason = "test code counts in floats and small integers"
 )]
 
+// Windows has none of what `secrets`, `surroundings` and `together` are about: core files, modes,
+// owners and links, signals and shell scripts.
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -20,7 +22,10 @@ mod people;
 #[cfg(unix)]
 mod people_configure;
 mod protocol;
+#[cfg(unix)]
 mod secrets;
 mod sources;
+#[cfg(unix)]
 mod surroundings;
+#[cfg(unix)]
 mod together;

@@ -644,6 +644,7 @@ fn valid_session_is_not_delayed_by_renewal() {
     );
 }
 
+#[cfg(unix)]
 #[test]
 fn credential_process_shell_ignores_path() {
     let fake = Fake::start();
@@ -655,6 +656,7 @@ fn credential_process_shell_ignores_path() {
     helper.file("~/sh", "planted").env("PATH", "").secret(HOST);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_credential_process_ends_with_us() {
     let fake = Fake::start();
@@ -674,6 +676,7 @@ fn a_credential_process_ends_with_us() {
     expect_end(helper.read("~/pid").trim());
 }
 
+#[cfg(unix)]
 #[test]
 fn token_file_may_be_a_pipe_and_never_hangs() {
     let fake = Fake::start();

@@ -56,10 +56,26 @@ impl Helper {
             home,
         };
         let home = helper.home().to_owned();
-        helper
+        let helper = helper
             .env("HOME", home)
             .env("PATH", "/usr/bin:/bin")
-            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
+        match cfg!(windows) {
+            true => helper.on_windows(),
+            false => helper,
+        }
+    }
+
+    /// Windows asks the system for the user's directories, so they have to be named; and without
+    /// SystemRoot no program finds the network.
+    fn on_windows(self) -> Self {
+        let home = self.home().to_owned();
+        let root = std::env::var_os("SystemRoot").unwrap_or_else(|| "C:\\Windows".into());
+        let cache = home.join(".cache").join("docker-credential-ecr-login");
+        self.env("USERPROFILE", &home)
+            .env("AWS_ECR_CACHE_DIR", cache)
+            .env("DOCKER_CONFIG", home.join(".docker"))
+            .env("SystemRoot", root)
     }
 
     /// One that has keys in its environment and asks this fake.
