@@ -259,6 +259,17 @@ impl Env {
         }
     }
 
+    /// The command interpreter of Windows, by its full path: not by PATH or the current directory,
+    /// which may be whatever a client was started in.
+    #[cfg(windows)]
+    pub fn command_interpreter() -> PathBuf {
+        let root = std::env::var_os("SystemRoot").map(PathBuf::from);
+        root.filter(|root| root.is_absolute())
+            .unwrap_or_else(|| PathBuf::from("C:\\Windows"))
+            .join("System32")
+            .join("cmd.exe")
+    }
+
     /// The user's cache directory as the `dirs` crate finds it.
     pub fn cache_dir(&self) -> Option<PathBuf> {
         match &self.vars {

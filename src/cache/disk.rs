@@ -96,7 +96,7 @@ impl Owner {
 
     /// Renames; a directory in place of the file is removed.
     fn replace(self, from: &Path, to: &Path) -> Result<(), Error> {
-        let Err(error) = fs::rename(from, to) else {
+        let Err(error) = rename(from, to) else {
             return Ok(());
         };
         match fs::symlink_metadata(to) {
@@ -144,6 +144,25 @@ impl Owner {
             fs::remove_file(path).map_err(drop)
         }
     }
+}
+
+#[cfg(not(windows))]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// Renames. What another program has open for a moment, a virus scanner say, cannot be replaced.
+#[cfg(windows)]
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    for _ in 0..10 {
+        match fs::rename(from, to) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && !to.is_dir() => {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+    fs::rename(from, to)
 }
 
 /// A new file `.<stem>.<pid>.<n>.tmp`.

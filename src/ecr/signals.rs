@@ -3,11 +3,16 @@
 //! The command may have a process group of its own, so it would be left running. The handlers are
 //! installed before it is started, and once they are, only this module ends the program.
 
-/// SIGINT, SIGTERM and SIGHUP.
+#[cfg(windows)]
+use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown};
+
+/// SIGINT, SIGTERM and SIGHUP; on Windows Ctrl-C, Ctrl-Break, and the end of the console or session.
 #[derive(Debug)]
 pub(super) struct TerminationSignals {
     #[cfg(unix)]
     signals: Vec<tokio::signal::unix::Signal>,
+    #[cfg(windows)]
+    signals: Option<(CtrlC, CtrlBreak, CtrlClose, CtrlShutdown)>,
 }
 
 impl TerminationSignals {
@@ -38,13 +43,26 @@ impl TerminationSignals {
         .await;
     }
 
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     pub(super) fn install() -> Self {
-        Self {}
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+        let all =
+            || std::io::Result::Ok((ctrl_c()?, ctrl_break()?, ctrl_close()?, ctrl_shutdown()?));
+        Self {
+            signals: all().ok(),
+        }
     }
 
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     pub(super) async fn received(&mut self) {
-        std::future::pending().await
+        let Some((interrupt, stop, close, shutdown)) = &mut self.signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = stop.recv() => {}
+            _ = close.recv() => {}
+            _ = shutdown.recv() => {}
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! end it at the deadline, and keeps all that it writes. This one gives it no stdin, reads a
 //! bounded amount, and leaves nothing behind: the command gets a process group of its own, which
 //! is killed when its result is no longer awaited. Where there is a terminal it stays in ours,
-//! since a background group cannot prompt there; then the command itself is killed.
+//! since a background group cannot prompt there; then the command itself is killed. On Windows a
+//! job object takes the place of the group, and ends what the command started in any case.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant, SystemTime};
@@ -49,6 +50,9 @@ struct Running {
     /// The process group, where it is the command's own.
     #[cfg(unix)]
     group: Option<u32>,
+    /// Closing it kills all that runs in it.
+    #[cfg(windows)]
+    _job: Option<win32job::Job>,
     ended: bool,
 }
 
@@ -70,22 +74,38 @@ impl Drop for Running {
     }
 }
 
+#[cfg(unix)]
 fn shell(command: &str) -> Command {
-    if cfg!(windows) {
-        let mut shell = Command::new("cmd.exe");
-        shell.args(["/C", command]);
-        shell
-    } else {
-        // Not by PATH, which may lead into whatever directory a client was started in.
-        let mut shell = Command::new("/bin/sh");
-        shell.args(["-c", command]);
-        shell
-    }
+    // Not by PATH, which may lead into whatever directory a client was started in.
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", command]);
+    shell
+}
+
+#[cfg(windows)]
+fn shell(command: &str) -> Command {
+    let mut shell = Command::new(Env::command_interpreter());
+    // With /S, cmd.exe removes the outermost quotes and takes the rest as it is; escaped as an
+    // argument, the command's own quotes would come with backslashes.
+    shell.raw_arg("/D /S /C").raw_arg(format!("\"{command}\""));
+    shell
+}
+
+/// A job object with the process in it, which ends with the last handle to it: ours.
+#[cfg(windows)]
+fn job_of(child: &Child) -> Option<win32job::Job> {
+    let mut limits = win32job::ExtendedLimitInfo::new();
+    limits.limit_kill_on_job_close();
+    let job = win32job::Job::create_with_limit_info(&limits).ok()?;
+    // Without a job the command itself is killed.
+    job.assign_process(child.raw_handle()? as isize).ok()?;
+    Some(job)
 }
 
 /// Whether the command can prompt on the terminal.
+#[cfg(unix)]
 fn has_terminal() -> bool {
-    cfg!(unix) && std::fs::File::open("/dev/tty").is_ok()
+    std::fs::File::open("/dev/tty").is_ok()
 }
 
 impl Executor<'_> {
@@ -116,7 +136,8 @@ async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credenti
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    let own_group = cfg!(unix) && !has_terminal();
+    #[cfg(unix)]
+    let own_group = !has_terminal();
     #[cfg(unix)]
     if own_group {
         shell.process_group(0);
@@ -128,6 +149,8 @@ async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credenti
     let mut running = Running {
         #[cfg(unix)]
         group: child.id().filter(|_| own_group),
+        #[cfg(windows)]
+        _job: job_of(&child),
         child,
         ended: false,
     };

@@ -23,7 +23,7 @@ impl Executor<'_> {
     /// renewal, and the SDK overwrites the file in place. Waits for at most half of the time that
     /// is left; then, or where there are no locks, the caller proceeds without.
     pub(super) async fn lock_token_file(&self, path: &Path) -> Option<File> {
-        let file = File::open(path).ok()?;
+        let file = open_to_lock(path).ok()?;
         let now = Instant::now();
         let end = now + self.deadline.saturating_duration_since(now) / 2;
         loop {
@@ -35,6 +35,22 @@ impl Executor<'_> {
             }
         }
     }
+}
+
+/// The file that stands for a session in locks.
+#[cfg(unix)]
+fn open_to_lock(path: &Path) -> std::io::Result<File> {
+    File::open(path)
+}
+
+/// A file beside the session's: on Windows a lock forbids every other handle, also our own and the
+/// SDK's, to read what is locked.
+#[cfg(windows)]
+fn open_to_lock(path: &Path) -> std::io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).open(name)
 }
 
 pub(super) fn is_writable(path: &Path) -> bool {
