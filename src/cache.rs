@@ -125,6 +125,8 @@ pub struct Held {
     pub ambient: bool,
     /// The user name to log in with.
     pub username: String,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// What was erased.
@@ -290,6 +292,7 @@ impl<'a> Cache<'a> {
                         session_digest: entry.session_digest,
                         ambient: entry.ambient,
                         username: entry.token.login.username,
+                        expires_at: entry.token.expires_at,
                     });
                 }
             }

@@ -14,6 +14,7 @@ mod list;
 mod panics;
 mod password;
 mod people;
+mod status;
 mod store;
 
 use std::ffi::{OsStr, OsString};

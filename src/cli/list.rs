@@ -48,7 +48,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             };
             if serves(
                 &held,
-                principal::plan(&surroundings, &registry, &selection),
+                principal::plan(&surroundings, &registry, &selection).as_ref(),
                 strict,
             ) {
                 hosts.insert(held.host, held.username);
@@ -65,7 +65,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
 }
 
 /// Whether an entry serves the principal of this plan.
-fn serves(held: &Held, plan: Result<Plan, Problem>, strict: bool) -> bool {
+pub(super) fn serves(held: &Held, plan: Result<&Plan, &Problem>, strict: bool) -> bool {
     match (&held.key, plan) {
         // A stored login, where there are AWS credentials or none at all.
         (None, Ok(_)) => true,

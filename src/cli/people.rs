@@ -5,14 +5,13 @@
 
 pub(super) mod args;
 pub(super) mod identity;
-#[allow(dead_code, reason = "status and doctor follow")]
 pub(super) mod style;
 
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Context, Verb, clear, configure, password};
+use super::{Context, Verb, clear, configure, password, status};
 use crate::env::Env;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
@@ -26,6 +25,7 @@ pub(super) const COMMANDS: &[Verb] = &[
     Verb::with_arguments("configure", configure::run),
     // What people know from gcloud.
     Verb::with_arguments("configure-docker", configure::run),
+    Verb::with_arguments("status", status::run),
     Verb::with_arguments("password", password::run),
     Verb::with_arguments("clear", clear::run),
 ];
@@ -36,12 +36,13 @@ Passwords of Amazon ECR for docker, podman and other clients.
 Usage: ecr-login COMMAND [OPTION]...
 
   configure  make docker or podman use this program for ECR registries
+  status     show which AWS identity is used for each registry, and until when
   password   print the password of a registry
   clear      forget cached passwords and stored docker logins
 
 ecr-login configure
 ecr-login configure 111122223333 --region eu-west-1 --profile prod
-ecr-login password 111122223333.dkr.ecr.eu-west-1.amazonaws.com
+ecr-login status
 
 COMMAND --help explains a command; docker-credential-ecr-login(1) has the rest.
 ";

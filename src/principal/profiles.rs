@@ -13,6 +13,12 @@ impl Surroundings {
         Ok(self.config()?.profiles())
     }
 
+    /// The variable that names this profile, if one does.
+    pub fn profile_variable(&self, profile: &str) -> Option<&'static str> {
+        let (name, variable) = self.named_profile()?;
+        (name == profile).then_some(variable)
+    }
+
     /// The region that variables or the profile set: the profile of this name, or else the one in
     /// force.
     pub fn region(&self, env: &Env, profile: Option<&str>) -> Option<String> {

@@ -184,6 +184,11 @@ fn configure_reads_as_documented() {
 }
 
 #[test]
+fn status_reads_as_documented() {
+    replay("status");
+}
+
+#[test]
 fn password_reads_as_documented() {
     replay("password");
 }
@@ -259,4 +264,59 @@ fn clear_counts_what_it_forgets() {
         helper.files("~/.cache/docker-credential-ecr-login").len(),
         0
     );
+}
+
+#[test]
+fn status_fails_where_a_session_is_over() {
+    let start = "https://example.awsapps.com/start";
+    let config = format!(
+        "[default]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = pull\n\
+         [sso-session corp]\nsso_region = us-east-1\nsso_start_url = {start}\n"
+    );
+    let user = || Helper::new().file("~/.aws/config", &config);
+    for (helper, code, expired, renewable) in [
+        (user().sso_login("corp", 3600), 0, false, false),
+        (user().sso_login("corp", -60), 1, true, false),
+        (user().sso_login_renewable("corp", -60), 0, true, true),
+    ] {
+        let output = command(&helper, &["status", "--json", HOST]);
+        assert_eq!((output.code, output.stderr.as_str()), (Some(code), ""));
+        let report: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+        assert_eq!(report["ok"], code == 0);
+        let session = &report["sessions"][0];
+        assert_eq!(session["name"], "SSO session corp");
+        assert_eq!(
+            (&session["expired"], &session["renewable"]),
+            (&expired.into(), &renewable.into())
+        );
+        let hint = &report["registries"][0]["hint"];
+        let expected = (code == 1).then_some("run aws sso login --profile default");
+        assert_eq!(hint.as_str(), expected);
+    }
+}
+
+#[test]
+fn status_makes_no_call_and_shows_stored_logins() {
+    let fake = Fake::start();
+    let secret = Helper::with_keys(&fake).secret(HOST);
+    let helper = Helper::new().env("AWS_ENDPOINT_URL", fake.url());
+    let login = serde_json::json!({"ServerURL": HOST, "Username": "AWS", "Secret": secret});
+    helper
+        .run_of("store")
+        .stdin(login.to_string())
+        .run()
+        .expect(0, "", "");
+    fake.forget();
+    let output = command(&helper, &["status", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    assert_eq!(output.code, Some(0), "{}", output.stdout);
+    assert_eq!(report["registries"][0]["who"], "docker login");
+    assert_eq!(
+        command(&helper.keys(), &["status"])
+            .stdout
+            .matches(HOST)
+            .count(),
+        2
+    );
+    assert_eq!(fake.calls().len(), 0);
 }

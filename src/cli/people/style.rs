@@ -1,17 +1,8 @@
-//! Colours, marks and times, for terminals and for files.
+//! Colours and times, for terminals and for files.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::env::Env;
-
-/// How a line that reports something is marked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::cli) enum Mark {
-    Good,
-    Warning,
-    Problem,
-    Unknown,
-}
 
 /// Whether to use colours.
 #[derive(Debug, Clone, Copy)]
@@ -38,20 +29,6 @@ impl Style {
         match self.colours {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text.to_owned(),
-        }
-    }
-
-    /// A word in files, a sign on a terminal; both of one width.
-    pub(in crate::cli) fn mark(self, mark: Mark) -> String {
-        match (self.colours, mark) {
-            (true, Mark::Good) => self.good("✓"),
-            (true, Mark::Warning) => "!".to_owned(),
-            (true, Mark::Problem) => self.bad("✗"),
-            (true, Mark::Unknown) => "-".to_owned(),
-            (false, Mark::Good) => "ok         ".to_owned(),
-            (false, Mark::Warning) => "warning    ".to_owned(),
-            (false, Mark::Problem) => "failed     ".to_owned(),
-            (false, Mark::Unknown) => "not checked".to_owned(),
         }
     }
 }
@@ -98,16 +75,7 @@ mod tests {
 
     #[test]
     fn plain_output_has_no_escapes() {
-        let plain = Style { colours: false };
-        for mark in [Mark::Good, Mark::Warning, Mark::Problem, Mark::Unknown] {
-            assert_eq!(plain.mark(mark).len(), 11);
-            assert!(
-                plain
-                    .mark(mark)
-                    .bytes()
-                    .all(|b| b == b' ' || b.is_ascii_lowercase())
-            );
-        }
+        assert_eq!(Style { colours: false }.bad("x"), "x");
         assert_eq!(Style { colours: true }.good("x"), "\x1b[32mx\x1b[0m");
     }
 }
