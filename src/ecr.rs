@@ -215,6 +215,7 @@ impl<'a> Aws<'a> {
             in_profile: plan.profile.is_some(),
             deadline,
             secrets: Vec::new(),
+            session_digest: None,
         };
         let log = self.log;
         let write_events = || {

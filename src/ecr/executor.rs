@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_ecr::config::{BehaviorVersion, IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_ecr::types::AuthorizationData;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
@@ -52,6 +53,8 @@ pub(super) struct Executor<'a> {
     pub(super) deadline: Instant,
     /// What must not show up in a message that AWS sends back.
     pub(super) secrets: Vec<Secret>,
+    /// The digest of the SSO or console session after a renewal.
+    pub(super) session_digest: Option<String>,
 }
 
 impl Executor<'_> {
@@ -64,8 +67,13 @@ impl Executor<'_> {
         let (credentials, owner) = self.credentials(plan, session).await?;
         self.log
             .debug(format_args!("{owner} requests a token for {registry}"));
-        self.token_of_any_endpoint(plan, registry, &credentials, &owner)
-            .await
+        let issued = self
+            .token_of_any_endpoint(plan, registry, &credentials, &owner)
+            .await?;
+        Ok(Issued {
+            session_digest: self.session_digest.take(),
+            ..issued
+        })
     }
 
     /// The credentials that the plan ends with, after all of its roles, and their owner.
@@ -226,18 +234,15 @@ impl Executor<'_> {
         credentials: Option<Credentials>,
     ) -> SdkConfig {
         let mut builder = SdkConfig::builder()
-            .behavior_version(aws_config::BehaviorVersion::latest())
+            .behavior_version(BehaviorVersion::latest())
             .region(Region::new(endpoint.region.clone()))
             .http_client(self.client.clone())
             .sleep_impl(TokioSleep::new())
-            // SsoTokenProvider panics without one.
             .time_source(SystemTimeSource::new())
             .retry_config(self.retry_config())
             .timeout_config(self.timeout_config())
-            .identity_cache(aws_config::identity::IdentityCache::no_cache())
-            .stalled_stream_protection(
-                aws_config::stalled_stream_protection::StalledStreamProtectionConfig::disabled(),
-            );
+            .identity_cache(IdentityCache::no_cache())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         match &endpoint.url {
             Some(url) => builder.set_endpoint_url(Some(url.clone())),
             None => builder

@@ -27,7 +27,7 @@ mod tunnel;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(super) use self::client::{Client, ClientOptions, sign_in_body};
+pub(super) use self::client::{Client, ClientOptions};
 pub use self::failure::Failure;
 pub(super) use self::failure::RequestOutcome;
 pub(super) use self::origin::is_url;

@@ -161,12 +161,12 @@ impl Problem {
         .shared()
     }
 
-    /// The renewed access token is known to the SDK alone, which hands it out only through the file.
+    /// The session could not be renewed, maybe since an earlier renewal could not be saved.
     pub(super) fn sso_unsaved(profile: &str, path: &Path) -> Self {
         Self::new(
             ProblemKind::Configuration,
             format!(
-                "the SSO session for profile {profile:?} was renewed, but {} cannot be written",
+                "the SSO session for profile {profile:?} has expired, and {} cannot be written",
                 path.display()
             ),
             format!(

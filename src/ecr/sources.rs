@@ -4,6 +4,7 @@
 //! when one is missing or incomplete. Nothing here falls through.
 
 mod container;
+mod dpop;
 pub(super) mod fixed;
 mod json_keys;
 mod login;
@@ -16,14 +17,9 @@ mod sso;
 mod stderr;
 mod web_identity;
 
-use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_smithy_async::rt::sleep::TokioSleep;
 
-use super::classify::FailureContext;
 use super::executor::Executor;
-use super::redact::sdk_error;
 use crate::principal::Source;
 use crate::problem::Problem;
 
@@ -40,26 +36,6 @@ impl Executor<'_> {
             Source::WebIdentity(web) => self.web_identity(web).await,
             Source::Container(container) => self.container(container).await,
             Source::InstanceMetadata(settings) => self.metadata(settings).await,
-        }
-    }
-
-    fn provider_config(&self) -> ProviderConfig {
-        ProviderConfig::empty()
-            .with_http_client(self.client.clone())
-            .with_sleep_impl(TokioSleep::new())
-            .with_retry_config(self.retry_config())
-            .with_timeout_config(self.timeout_config())
-            .with_behavior_version(Some(aws_config::BehaviorVersion::latest()))
-    }
-
-    /// What a provider's error and the connection know of a failure.
-    fn provider_context(&self, error: &CredentialsError) -> FailureContext {
-        let text = sdk_error(error, &self.secrets);
-        self.log.debug(format_args!("the provider failed: {text}"));
-        FailureContext {
-            outcome: self.client.outcome(),
-            timed_out: matches!(error, CredentialsError::ProviderTimedOut(_)),
-            ..FailureContext::default()
         }
     }
 }

@@ -610,7 +610,7 @@ fn sdk_url(service: Service, region: &str, fips: bool, dual_stack: bool) -> Opti
     let capture = Capture::default();
     let connector = SharedHttpConnector::new(capture.clone());
     let config = SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
+        .behavior_version(aws_sdk_ecr::config::BehaviorVersion::latest())
         .region(Region::new(region.to_owned()))
         .use_fips(fips)
         .use_dual_stack(dual_stack)
@@ -928,3 +928,4 @@ fn a_command_that_takes_too_long_is_named() {
 
 mod container;
 mod metadata;
+mod sessions;

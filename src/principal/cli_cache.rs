@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use sha1::Sha1;
@@ -21,6 +21,7 @@ use super::{AccessKeys, Plan, Role, problem};
 use crate::fs::{self, Links};
 use crate::problem::Problem;
 use crate::secret::Secret;
+use crate::time;
 
 /// In bytes; the files have about 2 KiB.
 const LIMIT: usize = 1 << 16;
@@ -153,7 +154,7 @@ fn read(path: &Path) -> Option<KeptFile> {
         return None;
     }
     Some(KeptFile {
-        expires_at: parse_time(credentials.expiration.as_str()?)?,
+        expires_at: time::parse(credentials.expiration.as_str()?)?,
         keys: AccessKeys {
             access_key_id: credentials.access_key_id,
             secret_access_key: secret(&mut credentials.secret_access_key),
@@ -175,18 +176,6 @@ fn read_trusted(path: &Path) -> io::Result<Vec<u8>> {
         }
     }
     fs::read_open(file, LIMIT)
-}
-
-/// The forms that versions of the AWS CLI write: `Z`, `UTC` or an offset, with and without
-/// fractions.
-fn parse_time(text: &str) -> Option<DateTime<Utc>> {
-    let text = text.trim();
-    if let Some(utc) = text.strip_suffix("UTC").or_else(|| text.strip_suffix('Z')) {
-        let time = NaiveDateTime::parse_from_str(utc.trim_end(), "%Y-%m-%dT%H:%M:%S%.f").ok()?;
-        return Some(time.and_utc());
-    }
-    let time = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z").ok()?;
-    Some(time.with_timezone(&Utc))
 }
 
 /// The directory of these files.
@@ -251,10 +240,10 @@ mod tests {
             "2027-01-15T09:00:00+0100",
             "2027-01-15T08:00:00.000000+00:00",
         ] {
-            assert_eq!(parse_time(text), expected, "{text}");
+            assert_eq!(time::parse(text), expected, "{text}");
         }
         for text in ["", "soon", "2027-01-15", "2027-01-15T08:00:00"] {
-            assert_eq!(parse_time(text), None, "{text}");
+            assert_eq!(time::parse(text), None, "{text}");
         }
     }
 }

@@ -35,9 +35,6 @@ use crate::proxy::{Proxies, Proxy};
 
 type Sender = SendRequest<Full<Bytes>>;
 
-/// Returns what is wrong with a body.
-type BodyCheck = fn(&[u8]) -> Result<(), &'static str>;
-
 /// What a source needs otherwise than the default.
 #[derive(Debug, Clone, Default)]
 pub(in crate::ecr) struct ClientOptions {
@@ -45,10 +42,6 @@ pub(in crate::ecr) struct ClientOptions {
     pub(in crate::ecr) direct: bool,
     /// The addresses to connect to without a look-up: they have been checked.
     pub(in crate::ecr) addresses: Option<Vec<IpAddr>>,
-    /// Where requests go, whatever endpoint the SDK has chosen.
-    pub(in crate::ecr) base: Option<String>,
-    /// For the bodies of successes.
-    pub(in crate::ecr) body: Option<BodyCheck>,
 }
 
 #[derive(Debug, Default)]
@@ -193,34 +186,6 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What the provider of `aws login` takes for granted in a response: without keys in it, it
-/// panics.
-pub(in crate::ecr) fn sign_in_body(body: &[u8]) -> Result<(), &'static str> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    #[allow(dead_code, reason = "only whether they are there counts")]
-    struct SignInBody<'a> {
-        #[serde(borrow)]
-        access_token: SignInKeys<'a>,
-        expires_in: u32,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    #[allow(dead_code, reason = "only whether they are there counts")]
-    struct SignInKeys<'a> {
-        #[serde(borrow)]
-        access_key_id: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        secret_access_key: std::borrow::Cow<'a, str>,
-        #[serde(borrow)]
-        session_token: std::borrow::Cow<'a, str>,
-    }
-    match serde_json::from_slice::<SignInBody<'_>>(body) {
-        Ok(_) => Ok(()),
-        Err(_) => Err("no keys in the response"),
-    }
-}
-
 /// `future`, but not longer than `limit`.
 async fn within<T>(
     limit: Option<Duration>,
@@ -274,16 +239,12 @@ impl Shared {
 
     async fn exchange(
         &self,
-        mut request: HttpRequest,
+        request: HttpRequest,
         connect: Option<Duration>,
         read: Option<Duration>,
         options: &ClientOptions,
     ) -> Result<HttpResponse, Failure> {
         let start = Instant::now();
-        if let Some(base) = &options.base {
-            let moved = request.uri_mut().set_endpoint(base);
-            moved.map_err(|_| Failure::Url)?;
-        }
         let mut request = request.try_into_http1x().map_err(|_| Failure::Url)?;
         let endpoint = Origin::of(request.uri())?;
         let proxy = self.route(&endpoint, options)?;
@@ -327,12 +288,6 @@ impl Shared {
             return Err(Failure::TooMany {
                 host: endpoint.host,
             });
-        }
-        if let (Some(check), true) = (options.body, head.status.is_success()) {
-            check(&bytes).map_err(|what| Failure::Broken {
-                at: endpoint.host.clone(),
-                what: what.to_owned(),
-            })?;
         }
         lock(&self.state).outcome = Some(RequestOutcome::Replied {
             host: endpoint.host.clone(),

@@ -131,7 +131,6 @@ impl Executor<'_> {
         Ok(self.client.with(ClientOptions {
             direct: true,
             addresses: Some(addresses),
-            ..ClientOptions::default()
         }))
     }
 }
