@@ -47,7 +47,7 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
         explain(
             &mut context.io,
             "stdin is not a JSON object with a uri",
-            "docker sends a registry's host, Bazel an object like {\"uri\": \"https://…\"}",
+            "send a registry's host, as docker does, or an object like {\"uri\": \"https://…\"}",
         );
         return Ok(ExitCode::FAILURE);
     };

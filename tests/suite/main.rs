@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cmd;
 mod fake;
 mod faults;
 mod kubelet;
