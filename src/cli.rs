@@ -11,6 +11,7 @@ mod erase;
 mod get;
 mod kubelet;
 mod list;
+mod other;
 mod panics;
 mod password;
 mod people;
@@ -22,14 +23,17 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::ecr::{Aws, Issuer};
 use crate::env::{self, Clock, Env};
 use crate::helper::Helper;
 use crate::log::Log;
+use crate::principal::Selection;
 use crate::problem::Problem;
 use crate::registry::Registry;
+use crate::rules::Rules;
 use crate::settings;
 use crate::stdin::Stdin;
 use crate::token::Token;
@@ -111,7 +115,7 @@ pub fn main() -> ExitCode {
     panics::install(panics::Stdout::of(arguments.first()));
     run(Context {
         io: Io {
-            stdin: &mut Stdin::new(|| settings::timeout(&env, false)),
+            stdin: &mut Stdin::new(|| settings::timeout(&env, false, None)),
             stdout: &mut io::stdout().lock(),
             stderr: &mut io::stderr(),
         },
@@ -159,21 +163,46 @@ impl<'a> Context<'a> {
         Ok(dir.map(|dir| Cache::open(dir, self.log)))
     }
 
-    /// A token for a registry: from the cache, or from AWS.
-    fn token(&mut self, registry: &Registry) -> Result<Token, Problem> {
+    /// A token for a registry, from the cache or from AWS; `longest` is how long the client waits,
+    /// where that is known.
+    fn token(
+        &mut self,
+        registry: &Registry,
+        selection: Selection,
+        longest: Option<Duration>,
+    ) -> Result<Token, Problem> {
         let cache = self.cache()?;
-        self.helper(cache.as_ref()).get(registry)
+        let mut helper = self.helper(cache.as_ref(), selection);
+        helper.longest = longest;
+        helper.get(registry)
     }
 
     /// The policy over this cache.
-    fn helper<'b>(&'b mut self, cache: Option<&'b Cache<'b>>) -> Helper<'b, dyn Issuer + 'b> {
+    fn helper<'b>(
+        &'b mut self,
+        cache: Option<&'b Cache<'b>>,
+        selection: Selection,
+    ) -> Helper<'b, dyn Issuer + 'b> {
         Helper {
             env: self.env,
             cache,
             issuer: &mut *self.issuer,
             clock: self.clock,
             log: self.log,
+            selection,
+            longest: None,
         }
+    }
+
+    /// The rules, with their mistakes in the debug log.
+    fn rules(&self) -> Result<Rules, Problem> {
+        let rules = Rules::load(self.env)?;
+        if self.log.is_on() {
+            for finding in rules.findings() {
+                self.log.debug(format_args!("{}", finding.problem));
+            }
+        }
+        Ok(rules)
     }
 
     /// The name of the executable that we were started by, without a directory or `.exe`.

@@ -24,6 +24,11 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// The file that this process runs.
+pub fn current_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// The surroundings of one run.
 #[derive(Debug, Clone)]
 pub struct Env {
@@ -276,6 +281,14 @@ impl Env {
             Vars::Process => dirs::cache_dir(),
             Vars::Fixed(_) => Some(self.home()?.join(".cache")),
         }
+    }
+
+    /// The directories in which programs are looked for.
+    pub fn program_dirs(&self) -> Vec<PathBuf> {
+        let path = self.os("PATH").unwrap_or_default();
+        let dirs = std::env::split_paths(&path);
+        // A relative one would make the result depend on where a client starts this program.
+        dirs.filter(|dir| dir.is_absolute()).collect()
     }
 
     /// The directory of docker's own configuration: `DOCKER_CONFIG`, else `~/.docker`.

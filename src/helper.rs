@@ -18,7 +18,7 @@ use crate::cache::{Cache, NegativeEntry, Provenance};
 use crate::ecr::{Issuer, Session};
 use crate::env::{Clock, Env};
 use crate::log::Log;
-use crate::principal::{self, CacheKey, Identity, Plan, PodIdentity, Selection, Surroundings};
+use crate::principal::{self, CacheKey, Identity, Plan, Selection, Surroundings};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::settings;
@@ -36,6 +36,10 @@ pub struct Helper<'a, I: ?Sized> {
     pub clock: Clock<'a>,
     /// The debug log.
     pub log: Log<'a>,
+    /// What rules and requests decide about the principal.
+    pub selection: Selection,
+    /// How long the client waits, where that is known.
+    pub longest: Option<Duration>,
 }
 
 /// What a waiter finds while the lock holder calls AWS.
@@ -81,14 +85,17 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     pub fn get(&mut self, registry: &Registry) -> Result<Token, Problem> {
         let problem = match self.token(registry) {
             Ok(token) => return Ok(token),
-            Err(problem) => problem,
+            Err(problem) => self.selection.blame(problem),
         };
         self.log.debug(format_args!("no token: {problem}"));
         if let Some(detail) = problem.detail() {
             self.log.debug(format_args!("{detail}"));
         }
         let may_serve = match problem.kind() {
-            ProblemKind::NoCredentials => !settings::strict(self.env),
+            // What a rule names and cannot give is an error.
+            ProblemKind::NoCredentials => {
+                !settings::strict(self.env) && !self.selection.is_binding()
+            }
             ProblemKind::Configuration
             | ProblemKind::SessionExpired
             | ProblemKind::Refused
@@ -103,21 +110,17 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         Ok(token)
     }
 
-    /// A token from AWS, past the cache: with the role and the web identity token that are handed
-    /// in, or else as the surroundings say. Also whether it may be cached.
-    pub fn get_uncached(
-        &mut self,
-        registry: &Registry,
-        web_identity: Option<PodIdentity>,
-    ) -> Result<(Token, Cacheable), Problem> {
+    /// A token from AWS, past the cache. Also whether it may be cached.
+    pub fn get_uncached(&mut self, registry: &Registry) -> Result<(Token, Cacheable), Problem> {
+        let result = self.uncached_token(registry);
+        result.map_err(|problem| self.selection.blame(problem))
+    }
+
+    fn uncached_token(&mut self, registry: &Registry) -> Result<(Token, Cacheable), Problem> {
         let began = Instant::now();
         let surroundings = Surroundings::read(self.env, self.log);
-        let selection = Selection {
-            web_identity,
-            ..Selection::default()
-        };
-        let plan = principal::plan(&surroundings, registry, &selection)?;
-        let deadline = began + settings::timeout(self.env, false);
+        let plan = principal::plan(&surroundings, registry, &self.selection)?;
+        let deadline = began + settings::timeout(self.env, false, self.longest);
         let obtained = self.obtain(&plan, None, registry, deadline)?;
         Ok((obtained.token, obtained.cacheable))
     }
@@ -125,8 +128,8 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
     fn token(&mut self, registry: &Registry) -> Result<Token, Problem> {
         let began = Instant::now();
         let surroundings = Surroundings::read(self.env, self.log);
-        let plan = principal::plan(&surroundings, registry, &Selection::default())?;
-        let timeout = settings::timeout(self.env, plan.asks_a_process());
+        let plan = principal::plan(&surroundings, registry, &self.selection)?;
+        let timeout = settings::timeout(self.env, plan.asks_a_process(), self.longest);
         let deadline = began + timeout;
         self.log.debug(format_args!(
             "{registry}: credentials from {}, {} roles assumed, at most {timeout:?}",

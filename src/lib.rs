@@ -19,6 +19,7 @@
 //! | `stdin` | standard input under a deadline |
 //! | `profile` | the AWS config files |
 //! | `principal` | the plan: which AWS principal would be used, from local facts |
+//! | `rules` | the file `ecr-login`: which profile or role serves which registry |
 //! | `cache` | tokens on disk, and their lock files |
 //! | `proxy` | which requests go through which proxy |
 //! | `ecr` | executes a plan; the only module that uses the AWS SDK |
@@ -42,6 +43,7 @@ mod profile;
 mod protocol;
 mod proxy;
 mod registry;
+mod rules;
 mod secret;
 mod settings;
 mod stdin;

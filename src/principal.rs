@@ -26,6 +26,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::secret::Secret;
 
@@ -44,6 +45,36 @@ pub struct Selection {
     pub role_arn: Option<Named>,
     /// The identity of a pod, in place of every other source.
     pub web_identity: Option<PodIdentity>,
+}
+
+impl Selection {
+    /// Whether a rule or a variable for this program decides the principal.
+    pub fn is_binding(&self) -> bool {
+        self.profile.is_some() || self.role_arn.is_some()
+    }
+
+    /// The failure, with the rule that selected what failed.
+    pub fn blame(&self, problem: Problem) -> Problem {
+        if problem.kind() == ProblemKind::Unavailable {
+            return problem;
+        }
+        let text = problem.to_string();
+        let rule = match (&self.profile, &self.role_arn) {
+            (profile, Some(role)) if profile.is_none() || text.contains(&role.value) => {
+                format!("role_arn, from {}", role.named_by)
+            }
+            (Some(profile), _) => format!("profile {:?}, from {}", profile.value, profile.named_by),
+            (None, _) => return problem,
+        };
+        let is_named = [&self.profile, &self.role_arn]
+            .into_iter()
+            .flatten()
+            .any(|named| text.contains(&named.named_by));
+        match is_named {
+            true => problem,
+            false => problem.in_rule(&rule),
+        }
+    }
 }
 
 /// A setting and what it was read from.

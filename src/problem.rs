@@ -8,6 +8,9 @@
 
 use std::fmt;
 
+/// In characters. The registry's name stands before it, and a log cuts long lines.
+const LONGEST_CAUSE: usize = 160;
+
 /// What callers do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
@@ -39,12 +42,34 @@ pub struct Problem {
 impl Problem {
     /// A failure that only this process is known to meet.
     pub fn new(kind: ProblemKind, cause: impl Into<String>, hint: impl Into<String>) -> Self {
+        let cause = cause.into();
+        let is_long = cause.len() > LONGEST_CAUSE || cause.contains('\n');
         Self {
-            cause: cause.into(),
+            detail: is_long.then(|| cause.clone()),
+            cause: match is_long {
+                true => one_line(&cause, LONGEST_CAUSE),
+                false => cause,
+            },
             hint: hint.into(),
-            detail: None,
             kind,
             shared: false,
+        }
+    }
+
+    /// Names the rule that selected what failed. There are credentials, then, only not the ones
+    /// that the rule asks for, so nothing may stand in for them.
+    #[must_use]
+    pub fn in_rule(self, rule: &str) -> Self {
+        let room = LONGEST_CAUSE.saturating_sub(rule.chars().count() + " ()".len());
+        let cause = format!("{} ({rule})", one_line(&self.cause, room));
+        let kind = match self.kind {
+            ProblemKind::NoCredentials => ProblemKind::Configuration,
+            kind => kind,
+        };
+        Self {
+            cause,
+            kind,
+            ..self
         }
     }
 
@@ -87,6 +112,20 @@ impl Problem {
     }
 }
 
+/// The text on one line of at most so many characters.
+fn one_line(text: &str, most: usize) -> String {
+    let mut line: String = text.replace(['\n', '\r'], " ");
+    if let Some((end, _)) = line.char_indices().nth(most) {
+        let keep = line[..end]
+            .char_indices()
+            .next_back()
+            .map_or(0, |(last, _)| last);
+        line.truncate(keep);
+        line.push('…');
+    }
+    line
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.cause)
@@ -94,3 +133,32 @@ impl fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_one_line_of_160_characters() {
+        let long = "ü".repeat(200);
+        let problem = Problem::new(ProblemKind::Refused, long.clone(), "h");
+        assert_eq!(problem.to_string().chars().count(), 160);
+        assert!(problem.to_string().ends_with("ü…"));
+        assert_eq!(problem.detail(), Some(&*long));
+        let problem = Problem::new(ProblemKind::Refused, "a\nb", "h");
+        assert_eq!(problem.to_string(), "a b");
+        let exact = Problem::new(ProblemKind::Refused, "x".repeat(160), "h");
+        assert_eq!((exact.to_string().len(), exact.detail()), (160, None));
+    }
+
+    #[test]
+    fn a_rule_is_named_within_the_same_length() {
+        let problem = |kind, text: &str| Problem::new(kind, text, "h").in_rule("row");
+        let short = problem(ProblemKind::NoCredentials, "none");
+        assert_eq!(short.to_string(), "none (row)");
+        assert_eq!(short.kind(), ProblemKind::Configuration);
+        let long = problem(ProblemKind::Refused, &"x".repeat(300)).to_string();
+        assert_eq!(long.chars().count(), 160);
+        assert!(long.ends_with("x… (row)"), "{long}");
+    }
+}

@@ -10,7 +10,7 @@
 mod error;
 mod file;
 mod paths;
-mod reader;
+pub mod reader;
 #[cfg(test)]
 mod tests;
 

@@ -125,8 +125,8 @@ pub enum Registry {
     Private {
         /// The host in lower case, without scheme, port and path.
         host: String,
-        /// Twelve digits.
-        account_id: String,
+        /// Twelve digits; none for the registry of the account that the credentials belong to.
+        account_id: Option<String>,
         /// The region in the host's name.
         region: String,
         /// The partition that the host's suffix names.
@@ -185,12 +185,42 @@ impl Registry {
         };
         Some(Self::Private {
             host: host.to_owned(),
-            account_id: account_id.to_owned(),
+            account_id: Some(account_id.to_owned()),
             region: region.to_owned(),
             partition,
             fips,
             dual_stack,
         })
+    }
+
+    /// The default registry, in a region, of the account that the credentials belong to: `host` is
+    /// a mirror in front of it.
+    pub fn behind_mirror(host: &str, region: &str) -> Self {
+        Self::Private {
+            host: host.to_owned(),
+            account_id: None,
+            region: region.to_owned(),
+            partition: Partition::of_region(region),
+            fips: false,
+            dual_stack: false,
+        }
+    }
+
+    /// Why a server URL is not one of ECR's, for the debug log.
+    pub fn why_not(url: &str) -> String {
+        let Some(host) = host_of(url) else {
+            return "there is no plain host name in it".to_owned();
+        };
+        let (first, rest) = host.split_once('.').unwrap_or((&host, ""));
+        let digits = !first.is_empty() && first.bytes().all(|b| b.is_ascii_digit());
+        match rest.starts_with("dkr.ecr") || rest.starts_with("dkr-ecr") {
+            false => "it is not like <account>.dkr.ecr.<region>.amazonaws.com".to_owned(),
+            true if !digits => "it does not begin with an account of 12 digits".to_owned(),
+            true if first.len() != 12 => {
+                format!("the account has {} digits, not 12", first.len())
+            }
+            true => "no partition of AWS has this region or suffix".to_owned(),
+        }
     }
 
     /// The canonical host: lower case, no scheme, port or path.
@@ -228,7 +258,7 @@ impl Registry {
     /// The account in the host's name; the public registry has none.
     pub fn account_id(&self) -> Option<&str> {
         match self {
-            Self::Private { account_id, .. } => Some(account_id),
+            Self::Private { account_id, .. } => account_id.as_deref(),
             Self::Public { .. } => None,
         }
     }
@@ -271,10 +301,17 @@ pub fn is_region(name: &str) -> bool {
         && parts.all(letters)
 }
 
-/// The host of a server URL, in lower case. None where there is none, where it carries user
-/// information (`123….amazonaws.com@evil.example` leads elsewhere), or where the scheme is not one
-/// that a registry is reached by.
+/// The host of a server URL, in lower case.
 fn host_of(url: &str) -> Option<String> {
+    let authority = host_and_port(url)?;
+    let host = authority.split(':').next()?;
+    Some(host.to_ascii_lowercase())
+}
+
+/// The host of a server URL, with its port if there is one. None where there is none, where it
+/// carries user information (`123….amazonaws.com@evil.example` leads elsewhere), or where the
+/// scheme is not one that a registry is reached by.
+pub fn host_and_port(url: &str) -> Option<&str> {
     let url = url.trim();
     let rest = match url.split_once("://") {
         Some((scheme, rest))
@@ -291,11 +328,8 @@ fn host_of(url: &str) -> Option<String> {
         Some(_) => return None,
         None => authority,
     };
-    let named = !host.is_empty()
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-    named.then(|| host.to_ascii_lowercase())
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    (!host.is_empty() && host.bytes().all(plain)).then_some(authority)
 }
 
 #[cfg(test)]

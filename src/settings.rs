@@ -27,6 +27,13 @@ const CACHE_DIR: Setting = Setting {
     default: "`~/.cache/docker-credential-ecr-login`",
 };
 
+/// The file of rules.
+pub const CONFIG: Setting = Setting {
+    name: "AWS_ECR_CONFIG",
+    meaning: "the file of rules, which must exist; empty: none",
+    default: "`ecr-login` beside the AWS config file",
+};
+
 const DISABLE_CACHE: Setting = Setting {
     name: "AWS_ECR_DISABLE_CACHE",
     meaning: "any value: cache nothing, call AWS every time",
@@ -42,6 +49,13 @@ const IGNORE_CREDS_STORAGE: Setting = Setting {
 const LOG: Setting = Setting {
     name: "AWS_ECR_LOG",
     meaning: "`debug`: explain every decision on standard error",
+    default: "",
+};
+
+/// The profile for every registry.
+pub const PROFILE: Setting = Setting {
+    name: "AWS_ECR_PROFILE",
+    meaning: "the AWS profile for every registry, before the file of rules and all else",
     default: "",
 };
 
@@ -68,9 +82,11 @@ const TIMEOUT: Setting = Setting {
 #[cfg_attr(not(test), allow(dead_code, reason = "for README's table"))]
 pub const ALL: &[Setting] = &[
     CACHE_DIR,
+    CONFIG,
     DISABLE_CACHE,
     IGNORE_CREDS_STORAGE,
     LOG,
+    PROFILE,
     ROLE_ARN,
     STRICT,
     TIMEOUT,
@@ -82,13 +98,19 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// The deadline where a credential_process may prompt the user.
 const DEADLINE_WITH_PROCESS: Duration = Duration::from_mins(1);
 
-/// [`TIMEOUT`]; anything but a positive number counts as not set.
-pub fn timeout(env: &Env, asks_a_process: bool) -> Duration {
+/// [`TIMEOUT`]; anything but a positive number counts as not set. `longest` is how long the client
+/// waits, where that is known.
+pub fn timeout(env: &Env, asks_a_process: bool, longest: Option<Duration>) -> Duration {
     let set = env.var(TIMEOUT.name).and_then(|text| text.parse().ok());
     match set.map(Duration::try_from_secs_f64) {
         Some(Ok(timeout)) if !timeout.is_zero() => timeout.min(Duration::from_hours(1)),
-        _ if asks_a_process => DEADLINE_WITH_PROCESS,
-        _ => DEADLINE,
+        _ => {
+            let default = match asks_a_process {
+                true => DEADLINE_WITH_PROCESS,
+                false => DEADLINE,
+            };
+            longest.map_or(default, |longest| longest.min(default))
+        }
     }
 }
 

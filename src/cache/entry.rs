@@ -346,7 +346,8 @@ mod tests {
         let failure = NegativeEntry {
             at: DateTime::from_timestamp_micros(1_800_000_000_123_456).expect("in range"),
             count: 3,
-            problem: Problem::new(ProblemKind::Unavailable, "the \"cause\"\n", "the hint").shared(),
+            problem: Problem::new(ProblemKind::Unavailable, "the \"cause\"", "the \"hint\"\n")
+                .shared(),
         };
         let bytes = format_failure("h", "n", &failure).expect("formatted");
         assert_eq!(parse_failure(&bytes, "h", "n"), Some(failure));

@@ -7,15 +7,21 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use super::{Context, explain};
-use crate::protocol;
-use crate::registry::Registry;
-use crate::secret::{self, Secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
+
+use super::{Context, explain, get};
+use crate::problem::{Problem, ProblemKind};
+use crate::protocol;
+use crate::registry::Service;
+use crate::secret::{self, Secret};
+
+/// Bazel's own `--credential_helper_timeout` is 10 seconds, and then it says no more than that.
+const LONGEST: Duration = Duration::from_secs(8);
 
 /// Whether a request is Bazel's.
 pub(super) fn is_request(stdin: &str) -> bool {
@@ -55,18 +61,21 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
     let is_plain = uri
         .get(..HTTP.len())
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTP));
-    let Some(registry) = Registry::from_server_url(&uri).filter(|_| !is_plain) else {
-        writeln!(context.io.stdout, "{{}}")?;
-        return Ok(ExitCode::SUCCESS);
+    if is_plain {
+        return nothing(context);
+    }
+    let found = context.rules().and_then(|rules| get::target(&rules, &uri));
+    let (registry, selection) = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return nothing(context),
+        Err(problem) => return Ok(fail(context, &uri, &problem)),
     };
-    let result = context.token(&registry);
-    let io = &mut context.io;
-    match result {
+    match context.token(&registry, selection, Some(LONGEST)) {
         Ok(token) => {
             let login = &token.login;
             let header = basic_auth(&login.username, &login.password);
             protocol::write_line(
-                io.stdout,
+                context.io.stdout,
                 &Response {
                     headers: Headers {
                         authorization: [header.expose()],
@@ -76,11 +85,31 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(problem) => {
-            explain(io, &problem, problem.hint());
-            Ok(ExitCode::FAILURE)
+        // Anonymous pulls are allowed there.
+        Err(problem)
+            if problem.kind() == ProblemKind::NoCredentials
+                && registry.service() == Service::EcrPublic =>
+        {
+            nothing(context)
         }
+        Err(problem) => Ok(fail(context, &uri, &problem)),
     }
+}
+
+/// Says that the request needs no credentials.
+fn nothing(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    writeln!(context.io.stdout, "{{}}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fail(context: &mut Context<'_>, uri: &str, problem: &Problem) -> ExitCode {
+    let host = get::shown(uri);
+    explain(
+        &mut context.io,
+        format_args!("{host}: {problem}"),
+        problem.hint(),
+    );
+    ExitCode::FAILURE
 }
 
 /// The value of an Authorization header.

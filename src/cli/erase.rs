@@ -3,24 +3,26 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::{Context, explain, refuse};
+use super::{Context, explain, other, refuse};
 use crate::cache::Cache;
 use crate::protocol::{self, Form};
-use crate::registry::Registry;
 use crate::settings;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
-    let io = &mut context.io;
-    let request =
-        protocol::read(io.stdin, Form::Url).and_then(|stdin| protocol::server_url(&stdin));
-    let server_url = match request {
-        Ok(server_url) => server_url,
-        Err(error) => return refuse(io, format_args!("{error}")),
+    let read = protocol::read(context.io.stdin, Form::Url);
+    let request = read.and_then(|stdin| protocol::server_url(&stdin).map(|url| (stdin, url)));
+    let (stdin, server_url) = match request {
+        Ok(request) => request,
+        Err(error) => return refuse(&mut context.io, format_args!("{error}")),
+    };
+    let registry = match other::registry_or_exit(context, "erase", &server_url, &stdin) {
+        Ok(registry) => registry,
+        Err(status) => return status,
     };
     if settings::ignore_creds_storage(context.env) {
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(registry) = Registry::from_server_url(&server_url) else {
+    let Some(registry) = registry else {
         return Ok(ExitCode::SUCCESS);
     };
     // Also what was cached before the cache was disabled.
@@ -28,10 +30,11 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
         Ok(Some(dir)) => dir,
         Ok(None) => return Ok(ExitCode::SUCCESS),
         Err(problem) => {
-            explain(io, &problem, problem.hint());
-            return refuse(io, format_args!("{problem}"));
+            explain(&mut context.io, &problem, problem.hint());
+            return refuse(&mut context.io, format_args!("{problem}"));
         }
     };
+    let io = &mut context.io;
     match Cache::open(dir, context.log).erase(registry.host()) {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error) => {

@@ -15,10 +15,11 @@ use zeroize::Zeroizing;
 
 use super::{Context, NAME};
 use crate::helper::Cacheable;
-use crate::principal::PodIdentity;
-use crate::problem::Problem;
+use crate::principal::{PodIdentity, Selection, Surroundings};
+use crate::problem::{Problem, ProblemKind};
 use crate::protocol::{self, Form};
-use crate::registry::Registry;
+use crate::registry::{Registry, host_and_port, is_region};
+use crate::rules::Rules;
 use crate::secret::Secret;
 use crate::settings;
 
@@ -79,12 +80,6 @@ impl Refusal {
     }
 }
 
-impl From<Problem> for Refusal {
-    fn from(problem: Problem) -> Self {
-        Self::new(problem.to_string(), problem.hint())
-    }
-}
-
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     match respond(context)? {
         Ok(()) => Ok(ExitCode::SUCCESS),
@@ -98,7 +93,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
 }
 
 fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
-    let (request, authority, registry) = match read(context) {
+    let (request, authority) = match read(context) {
         Ok(parts) => parts,
         Err(refusal) => return Ok(Err(refusal)),
     };
@@ -106,10 +101,14 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
         Ok(web_identity) => web_identity,
         Err(refusal) => return Ok(Err(refusal)),
     };
-    let result = context.helper(None).get_uncached(&registry, web_identity);
+    let result = target(context, &authority, web_identity)
+        .and_then(|(registry, selection)| context.helper(None, selection).get_uncached(&registry));
     let (token, cacheable) = match result {
         Ok(obtained) => obtained,
-        Err(problem) => return Ok(Err(problem.into())),
+        Err(problem) => {
+            let cause = format!("{authority}: {problem}");
+            return Ok(Err(Refusal::new(cause, problem.hint())));
+        }
     };
     let now = (context.clock)();
     let left = match cacheable {
@@ -133,8 +132,8 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
     Ok(Ok(()))
 }
 
-/// The request, the registry's host as it is in the image's name, and the registry.
-fn read(context: &mut Context<'_>) -> Result<(Request, String, Registry), Refusal> {
+/// The request, and the registry's host as it is in the image's name.
+fn read(context: &mut Context<'_>) -> Result<(Request, String), Refusal> {
     let stdin = protocol::read(context.io.stdin, Form::Json)
         .map_err(|error| Refusal::new(error.to_string(), "send one JSON object"))?;
     let request: Request = serde_json::from_str(&stdin).map_err(|error| {
@@ -156,14 +155,63 @@ fn read(context: &mut Context<'_>) -> Result<(Request, String, Registry), Refusa
         ));
     }
     let authority = request.image.split('/').next().unwrap_or_default();
-    let registry = Registry::from_server_url(authority).ok_or_else(|| {
-        Refusal::new(
-            format!("{:?} is not a registry of Amazon ECR", shown(authority)),
-            "let matchImages in the CredentialProviderConfig match ECR hosts only",
-        )
-    })?;
+    if host_and_port(authority).is_none() {
+        return Err(Refusal::new(
+            format!("{:?} is not a registry's host", shown(authority)),
+            "check the image's name",
+        ));
+    }
     let authority = authority.to_owned();
-    Ok((request, authority, registry))
+    Ok((request, authority))
+}
+
+/// The registry of a host, and who gets the token.
+fn target(
+    context: &Context<'_>,
+    authority: &str,
+    pod: Option<PodIdentity>,
+) -> Result<(Registry, Selection), Problem> {
+    let rules = context.rules()?;
+    let registry = match rules.resolve(authority)? {
+        Some(registry) => registry,
+        None => behind_mirror(context, &rules, authority)?,
+    };
+    let selection = match pod {
+        // The pod's own role is more specific than any rule.
+        Some(pod) => Selection {
+            web_identity: Some(pod),
+            ..Selection::default()
+        },
+        None => rules.selection(&registry)?,
+    };
+    Ok((registry, selection))
+}
+
+/// The registry behind a host that is not one of ECR's, as in cloud-provider-aws: the default one
+/// of the node's region. A pull-through mirror is meant, and the administrator has agreed by
+/// listing its host in matchImages.
+fn behind_mirror(
+    context: &Context<'_>,
+    rules: &Rules,
+    authority: &str,
+) -> Result<Registry, Problem> {
+    // What the rules say about a mirror does not depend on the region.
+    let selection = rules.selection(&Registry::behind_mirror(authority, ""))?;
+    let profile = selection.profile.as_ref().map(|profile| &*profile.value);
+    let surroundings = Surroundings::read(context.env, context.log);
+    let region = surroundings.region(context.env, profile);
+    let region = region
+        .filter(|region| is_region(region))
+        .ok_or_else(no_region)?;
+    Ok(Registry::behind_mirror(authority, &region))
+}
+
+fn no_region() -> Problem {
+    Problem::new(
+        ProblemKind::Configuration,
+        "this is not a registry of ECR, and no region says which one it mirrors",
+        "set AWS_REGION in the provider's env, or add a section with registry to ~/.aws/ecr-login",
+    )
 }
 
 /// The pod's identity; none if the node's is meant. A pod that names a role never gets the node's

@@ -2,7 +2,7 @@
 //!
 //! docker's legacy build and the GitLab runner call `get` for every host in this list, and one
 //! failure loses the credentials of all the others: so only hosts that can be served are listed. No
-//! network requests, no processes.
+//! network requests, and no process but the helper for other registries, where the rules name one.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,14 +10,15 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::{Context, explain, refuse};
+use super::{Context, explain, other, refuse};
 use crate::cache::Held;
 use crate::env::Env;
 use crate::fs::read_bounded;
-use crate::principal::{self, Identity, Plan, Selection, Surroundings};
+use crate::principal::{self, Identity, Plan, Surroundings};
 use crate::problem::{Problem, ProblemKind};
 use crate::protocol;
 use crate::registry::Registry;
+use crate::rules::Rules;
 use crate::settings;
 
 /// In bytes: an upper bound for config.json.
@@ -35,9 +36,22 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             return refuse(&mut context.io, format_args!("{problem}"));
         }
     };
+    let rules = match context.rules() {
+        Ok(rules) => rules,
+        // Then `get` serves none of them either.
+        Err(problem) => {
+            explain(&mut context.io, &problem, problem.hint());
+            protocol::write_line(context.io.stdout, &hosts)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let surroundings = Surroundings::read(context.env, context.log);
+    let plan = |registry: &Registry| {
+        let selection = rules.selection(registry)?;
+        let plan = principal::plan(&surroundings, registry, &selection);
+        plan.map_err(|problem| selection.blame(problem))
+    };
     if let Some(cache) = cache {
-        let surroundings = Surroundings::read(context.env, context.log);
-        let selection = Selection::default();
         let strict = settings::strict(context.env);
         for held in cache.held((context.clock)()) {
             if hosts.contains_key(&held.host) {
@@ -46,19 +60,27 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
             let Some(registry) = Registry::from_server_url(&held.host) else {
                 continue;
             };
-            if serves(
-                &held,
-                principal::plan(&surroundings, &registry, &selection).as_ref(),
-                strict,
-            ) {
+            if serves(&held, plan(&registry).as_ref(), strict) {
                 hosts.insert(held.host, held.username);
             }
         }
     }
     let name = context.program_name();
     let helper = name.and_then(|name| name.strip_prefix("docker-credential-"));
+    let named = rules.hosts().into_iter();
+    for (host, _) in named.filter(|(_, registry)| plan(registry).is_ok()) {
+        hosts.entry(host).or_insert_with(|| USERNAME.to_owned());
+    }
     for host in configured(context.env, helper) {
         hosts.entry(host).or_insert_with(|| USERNAME.to_owned());
+    }
+    match others(context, &rules) {
+        Ok(logins) => {
+            for (server_url, username) in logins {
+                hosts.entry(server_url).or_insert(username);
+            }
+        }
+        Err(problem) => explain(&mut context.io, &problem, problem.hint()),
     }
     protocol::write_line(context.io.stdout, &hosts)?;
     Ok(ExitCode::SUCCESS)
@@ -78,6 +100,15 @@ pub(super) fn serves(held: &Held, plan: Result<&Plan, &Problem>, strict: bool) -
         },
         (Some(_), Err(_)) => false,
     }
+}
+
+/// The logins of the helper for other registries.
+fn others(context: &Context<'_>, rules: &Rules) -> Result<BTreeMap<String, String>, Problem> {
+    let Some(helper) = rules.other_registries()? else {
+        return Ok(BTreeMap::new());
+    };
+    let program = other::find(context.env, &helper, context.log)?;
+    other::list(&program, settings::timeout(context.env, false, None))
 }
 
 /// The ECR hosts that the user's docker configuration gives to this helper.

@@ -88,12 +88,13 @@ fn get(
     min_life: Option<TimeDelta>,
 ) -> Result<Token, Problem> {
     let clock = context.clock;
-    let token = context.token(registry)?;
+    let selection = context.rules()?.selection(registry)?;
+    let token = context.token(registry, selection.clone(), None)?;
     let wanted = min_life.unwrap_or_default();
     if token.expires_at - clock() >= wanted {
         return Ok(token);
     }
-    let (token, _) = context.helper(None).get_uncached(registry, None)?;
+    let (token, _) = context.helper(None, selection).get_uncached(registry)?;
     let left = token.expires_at - clock();
     // Passwords live no longer than the temporary credentials that they were obtained with. A few
     // seconds are lost on the way.

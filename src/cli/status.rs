@@ -16,9 +16,10 @@ use crate::cache::Held;
 use crate::clients::auth_file::{self, AuthFile};
 use crate::clients::{HELPER, podman};
 use crate::fs::read_bounded;
-use crate::principal::{self, Plan, Selection, Source, Surroundings};
+use crate::principal::{self, Plan, Source, Surroundings};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Registry, Service};
+use crate::rules::Rules;
 
 const SPEC: Spec = Spec {
     command: "status",
@@ -92,7 +93,8 @@ fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
         .cache()?
         .map(|cache| cache.held(now))
         .unwrap_or_default();
-    let registries = registries(context, arguments, &held)?;
+    let rules = context.rules()?;
+    let registries = registries(context, arguments, &held, &rules)?;
     let surroundings = Surroundings::read(context.env, context.log);
     let mut report = Report {
         ok: true,
@@ -104,7 +106,10 @@ fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
             .iter()
             .filter(|held| held.host == registry.host())
             .collect::<Vec<_>>();
-        let plan = principal::plan(&surroundings, registry, &Selection::default());
+        let plan = rules.selection(registry).and_then(|selection| {
+            let plan = principal::plan(&surroundings, registry, &selection);
+            plan.map_err(|problem| selection.blame(problem))
+        });
         let session = plan.as_ref().ok().and_then(|plan| session(plan, now));
         let row = row(&surroundings, registry, plan, &held, session.as_ref());
         report.ok &= row.problem.is_none();
@@ -126,6 +131,7 @@ fn registries(
     context: &Context<'_>,
     arguments: &Parsed,
     held: &[Held],
+    rules: &Rules,
 ) -> Result<BTreeMap<String, Registry>, Problem> {
     let mut registries = Vec::new();
     for value in &arguments.values {
@@ -141,6 +147,7 @@ fn registries(
                 .filter(|(_, helper)| *helper == HELPER);
             registries.extend(ours.filter_map(|(host, _)| Registry::from_server_url(host)));
         }
+        registries.extend(rules.hosts().into_iter().map(|(_, registry)| registry));
         registries.extend(
             held.iter()
                 .filter_map(|held| Registry::from_server_url(&held.host)),

@@ -6,32 +6,36 @@
 use std::io;
 use std::process::ExitCode;
 
-use super::{Context, explain, refuse};
+use super::{Context, explain, other, refuse};
 use crate::protocol::{self, Form};
-use crate::registry::Registry;
 use crate::settings;
 use crate::token;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let (env, log) = (context.env, context.log);
-    let cache = context.cache();
-    let io = &mut context.io;
-    let request =
-        protocol::read(io.stdin, Form::Json).and_then(|stdin| protocol::credentials(&stdin));
-    let credentials = match request {
-        Ok(credentials) => credentials,
-        Err(error) => return refuse(io, format_args!("{error}")),
+    let read = protocol::read(context.io.stdin, Form::Json);
+    let request = read.and_then(|stdin| protocol::credentials(&stdin).map(|found| (stdin, found)));
+    let (stdin, credentials) = match request {
+        Ok(request) => request,
+        Err(error) => return refuse(&mut context.io, format_args!("{error}")),
+    };
+    let registry = match other::registry_or_exit(context, "store", &credentials.server_url, &stdin)
+    {
+        Ok(registry) => registry,
+        Err(status) => return status,
     };
     if settings::ignore_creds_storage(env) {
         return Ok(ExitCode::SUCCESS);
     }
-    let Some(registry) = Registry::from_server_url(&credentials.server_url) else {
+    let cache = context.cache();
+    let io = &mut context.io;
+    let Some(registry) = registry else {
         return refuse(
             io,
             format_args!(
                 "this helper stores only Amazon ECR logins: in docker's config.json replace \
                  \"credsStore\": \"ecr-login\" with \"credHelpers\": {{\"<your ECR registry>\": \
-                 \"ecr-login\"}}"
+                 \"ecr-login\"}}, or name the helper for other registries in ~/.aws/ecr-login"
             ),
         );
     };

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use super::*;
 use crate::ecr::{Caller, Issued};
-use crate::principal::Endpoint;
+use crate::principal::{Endpoint, PodIdentity};
 use crate::secret::Secret;
 use crate::settings::CacheDir;
 use crate::token::Login;
@@ -164,6 +164,8 @@ fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws>
         issuer: Box::leak(Box::default()),
         clock: &clock,
         log: Log::off(),
+        selection: Selection::default(),
+        longest: None,
     }
 }
 
@@ -432,23 +434,24 @@ fn the_kubelets_token_goes_past_the_cache() {
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
     helper.get(&registry()).expect("a token");
-    let (token, keep) = helper.get_uncached(&registry(), None).expect("a token");
+    let (token, keep) = helper.get_uncached(&registry()).expect("a token");
     assert_eq!(
         (token.login.password.expose(), keep),
         ("pw2", Cacheable::Yes)
     );
     assert_eq!(helper.issuer.source, "environment variables");
     helper.issuer.replies = [Ok(issued(None, None))].into();
-    let identity = Some(PodIdentity {
+    helper.selection.web_identity = Some(PodIdentity {
         role_arn: "arn:aws:iam::123456789012:role/r".to_owned(),
         session_name: "s".to_owned(),
         token: Secret::from("a.b.c"),
     });
-    let (_, keep) = helper.get_uncached(&registry(), identity).expect("a token");
+    let (_, keep) = helper.get_uncached(&registry()).expect("a token");
     assert!(matches!(keep, Cacheable::No(_)));
     assert_eq!(helper.issuer.source, "web identity");
     let patience = helper.issuer.patience.as_millis();
     assert!((100..=400).contains(&patience), "{patience}");
+    helper.selection.web_identity = None;
     assert_eq!(password(helper.get(&registry())), "pw1");
 }
 

@@ -17,7 +17,7 @@ pub(super) fn is_space(c: char) -> bool {
 }
 
 /// Python's `str.strip`.
-pub(super) fn strip(text: &str) -> &str {
+pub fn strip(text: &str) -> &str {
     // Nearly every text has nothing to strip, or plain spaces only.
     let text = text.trim_matches(' ');
     match (text.as_bytes().first(), text.as_bytes().last()) {
@@ -27,7 +27,7 @@ pub(super) fn strip(text: &str) -> &str {
 }
 
 /// The text of a file, with every line ended by `\n`, and the lines that were not UTF-8.
-pub(super) fn decode(mut bytes: Vec<u8>) -> (String, Vec<usize>) {
+pub fn decode(mut bytes: Vec<u8>) -> (String, Vec<usize>) {
     if bytes.contains(&b'\r') {
         let mut plain = Vec::with_capacity(bytes.len());
         for (index, &byte) in bytes.iter().enumerate() {
@@ -64,7 +64,7 @@ pub(super) fn decode(mut bytes: Vec<u8>) -> (String, Vec<usize>) {
 }
 
 /// What a line is.
-pub(super) enum Line<'a> {
+pub enum Line<'a> {
     /// White space only: part of a value that goes on after it.
     Blank,
     Comment,
@@ -78,7 +78,7 @@ pub(super) enum Line<'a> {
 }
 
 /// Lines with the offsets of their beginnings.
-pub(super) struct Lines<'a, I> {
+pub struct Lines<'a, I> {
     lines: I,
     offset: usize,
     /// How far the last line that was not a continuation is indented, in characters.
@@ -89,7 +89,7 @@ pub(super) struct Lines<'a, I> {
 }
 
 /// Splits a text, which begins at a header or at the beginning of a file.
-pub(super) fn lines(text: &str) -> Lines<'_, impl Iterator<Item = &str>> {
+pub fn lines(text: &str) -> Lines<'_, impl Iterator<Item = &str>> {
     Lines {
         // `split` is four times as fast here as `lines`.
         lines: text.split('\n'),
@@ -317,7 +317,7 @@ pub(super) fn words(text: &str) -> Option<Vec<String>> {
 }
 
 /// A value without a comment behind it: `#` or `;` after white space.
-pub(super) fn before_comment(value: &str) -> &str {
+pub fn before_comment(value: &str) -> &str {
     let mut space = false;
     for (index, c) in value.char_indices() {
         if space && matches!(c, '#' | ';') {

@@ -53,10 +53,12 @@ fn a_stored_login_serves_without_aws_credentials() {
         .stdin(HOST);
     strict.run().expect(
         1,
-        "no AWS credentials found\n",
-        "docker-credential-ecr-login: no AWS credentials found\n\
+        &format!("{HOST}: no AWS credentials found\n"),
+        &format!(
+            "docker-credential-ecr-login: {HOST}: no AWS credentials found\n\
          hint: set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, \
-         or give this machine a role\n",
+         or give this machine a role\n"
+        ),
     );
     let helper = helper.asks(&fake).keys();
     assert_ne!(helper.secret(HOST), secret, "AWS credentials go first");

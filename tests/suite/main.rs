@@ -24,6 +24,10 @@ mod people;
 mod people_configure;
 mod protocol;
 #[cfg(unix)]
+mod rules;
+#[cfg(unix)]
+mod rules_other;
+#[cfg(unix)]
 mod secrets;
 mod sources;
 #[cfg(unix)]

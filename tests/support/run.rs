@@ -358,6 +358,10 @@ impl Run {
         let mut child = self.command.spawn().expect("the program can be started");
         let mut stdin = child.stdin.take().expect("piped");
         let bytes = self.stdin;
+        let text = String::from_utf8_lossy(&bytes);
+        let url = text.trim();
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = rest.split('/').next().unwrap_or_default().to_owned();
         if bytes.len() <= 4096 {
             // A program that does not read its input is no failure of the test.
             let _ = stdin.write_all(&bytes);
@@ -368,6 +372,7 @@ impl Run {
         let stdout = collect(child.stdout.take().expect("piped"));
         let stderr = collect(child.stderr.take().expect("piped"));
         Running {
+            host,
             child,
             started,
             stdout,
@@ -389,6 +394,7 @@ fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 /// A program that has started.
 #[derive(Debug)]
 pub struct Running {
+    host: String,
     pub child: Child,
     started: Instant,
     stdout: mpsc::Receiver<Vec<u8>>,
@@ -415,6 +421,7 @@ impl Running {
             stderr,
             code: status.code(),
             elapsed: self.started.elapsed(),
+            host: std::mem::take(&mut self.host),
         }
     }
 }
@@ -435,6 +442,8 @@ pub struct Output {
     /// None if a signal ended it.
     pub code: Option<i32>,
     pub elapsed: Duration,
+    /// The host on stdin, where that was a server URL.
+    host: String,
 }
 
 impl Output {
@@ -465,10 +474,11 @@ impl Output {
         text("Secret")
     }
 
-    /// The failure that clients understand, with cause and hint for a person.
+    /// The failure that clients understand, with registry, cause and hint for a person.
     #[track_caller]
     pub fn expect_failure(&self, cause: &str, hint: &str) {
-        let stderr = format!("docker-credential-ecr-login: {cause}\nhint: {hint}\n");
+        let host = &self.host;
+        let stderr = format!("docker-credential-ecr-login: {host}: {cause}\nhint: {hint}\n");
         self.expect(1, NOT_FOUND, &stderr);
     }
 

@@ -59,7 +59,7 @@ pub(in crate::cli) fn present(
     let registry = configure::registry_of("000000000000", &region)?;
     let plan = principal::plan(&surroundings, &registry, &selection)?;
     let sts = principal::sts(&surroundings, &registry, &selection)?;
-    let deadline = Instant::now() + settings::timeout(context.env, plan.asks_a_process());
+    let deadline = Instant::now() + settings::timeout(context.env, plan.asks_a_process(), None);
     let caller = context.issuer.caller(&plan, &sts, deadline)?;
     Ok(Identity {
         registry: configure::registry_of(&caller.account_id, &region)?,
