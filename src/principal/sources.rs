@@ -89,7 +89,8 @@ pub(super) fn container(env: &Env) -> Option<Source> {
         token: env
             .raw("AWS_CONTAINER_AUTHORIZATION_TOKEN")
             .map(Secret::new),
-        token_file: env.path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        // An empty one cannot be read: that is an error, as for the AWS CLI.
+        token_file: env.aws_path("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
     }))
 }
 

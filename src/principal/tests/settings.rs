@@ -178,6 +178,11 @@ fn container_settings_are_in_the_plan() {
     assert!(!container.relative);
     assert_eq!(container.token, Some(Secret::from("sentinel")));
     assert_eq!(container.token_file, Some(home.0.join("token")));
+    let empty = [vars[0], ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "")];
+    match home.plan(&empty).expect("plan").source {
+        Source::Container(container) => assert_eq!(container.token_file, Some("".into())),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]
