@@ -117,17 +117,9 @@ impl Config {
         self.section(Topic::SsoSession, name)
     }
 
-    /// `key` below `service` in `[services name]`.
-    pub fn service(&self, name: &str, service: &str, key: &str) -> Result<Option<String>, Error> {
-        let section = self.section(Topic::Services, name)?;
-        Ok(section.and_then(|section| {
-            let block = section.get(service)?.strip_prefix('\n')?;
-            block.rsplit('\n').find_map(|line| {
-                let (k, v) = line.split_once('=')?;
-                let value = reader::before_comment(strip(v));
-                (strip(k) == key).then(|| value.to_owned())
-            })
-        }))
+    /// The `[services name]` section.
+    pub fn services(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+        self.section(Topic::Services, name)
     }
 
     /// The names of all profiles that the AWS CLI finds, sorted.
@@ -299,6 +291,21 @@ impl Section<'_> {
     pub fn get(&self, key: &str) -> Option<&str> {
         self.get_in(WhichFile::Credentials, key)
             .or_else(|| self.get_in(WhichFile::Config, key))
+    }
+
+    /// Whether it has no properties at all.
+    pub fn is_empty(&self) -> bool {
+        self.parts.iter().all(Vec::is_empty)
+    }
+
+    /// A property of the indented block below a key.
+    pub fn nested(&self, block: &str, key: &str) -> Option<String> {
+        let block = self.get(block)?.strip_prefix('\n')?;
+        block.rsplit('\n').find_map(|line| {
+            let (k, v) = line.split_once('=')?;
+            let value = reader::before_comment(strip(v));
+            (strip(k) == key).then(|| value.to_owned())
+        })
     }
 
     /// The same from one of the files.

@@ -21,16 +21,15 @@ pub(super) enum Api {
 }
 
 impl Api {
-    /// What its variable ends in, and its names in a `services` section: the second is the one
-    /// that the SDK for Rust looks for, where the reference guide has an underscore.
-    fn names(self) -> (&'static str, &'static [&'static str]) {
+    /// Its variable, and its name in a `services` section.
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::Ecr => ("AWS_ENDPOINT_URL_ECR", &["ecr"]),
-            Self::EcrPublic => ("AWS_ENDPOINT_URL_ECR_PUBLIC", &["ecr_public", "ecr-public"]),
-            Self::Sts => ("AWS_ENDPOINT_URL_STS", &["sts"]),
-            Self::Sso => ("AWS_ENDPOINT_URL_SSO", &["sso"]),
-            Self::SsoOidc => ("AWS_ENDPOINT_URL_SSO_OIDC", &["sso_oidc", "sso-oidc"]),
-            Self::Signin => ("AWS_ENDPOINT_URL_SIGNIN", &["signin"]),
+            Self::Ecr => ("AWS_ENDPOINT_URL_ECR", "ecr"),
+            Self::EcrPublic => ("AWS_ENDPOINT_URL_ECR_PUBLIC", "ecr_public"),
+            Self::Sts => ("AWS_ENDPOINT_URL_STS", "sts"),
+            Self::Sso => ("AWS_ENDPOINT_URL_SSO", "sso"),
+            Self::SsoOidc => ("AWS_ENDPOINT_URL_SSO_OIDC", "sso_oidc"),
+            Self::Signin => ("AWS_ENDPOINT_URL_SIGNIN", "signin"),
         }
     }
 }
@@ -83,13 +82,15 @@ impl<'a> Settings<'a> {
         variable.or_else(|| self.property(key).map(str::to_owned))
     }
 
-    /// A switch. A word that is neither true nor false must not count as false: it may be a
-    /// misspelt request for FIPS.
+    /// A switch. A word that is neither true nor false must not count as false, which is what the
+    /// AWS CLI makes of it, even of one with white space: it may be a misspelt request for FIPS.
     pub(super) fn flag(&self, variable: &str, key: &str) -> Result<bool, Problem> {
-        match self.either(variable, key) {
+        let variable_set = self.env.raw(variable).filter(|v| !v.trim().is_empty());
+        let value = variable_set.or_else(|| self.property(key).map(str::to_owned));
+        match value {
             None => Ok(false),
-            Some(value) if value.trim().eq_ignore_ascii_case("true") => Ok(true),
-            Some(value) if value.trim().eq_ignore_ascii_case("false") => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case("true") => Ok(true),
+            Some(value) if value.eq_ignore_ascii_case("false") => Ok(false),
             Some(value) => {
                 let setting = match self.env.var(variable) {
                     Some(_) => variable,
@@ -107,7 +108,7 @@ impl<'a> Settings<'a> {
         if self.ignore_endpoints {
             return Ok(None);
         }
-        let (variable, names) = api.names();
+        let (variable, name) = api.names();
         for variable in [variable, "AWS_ENDPOINT_URL"] {
             if let Some(url) = self.env.var(variable) {
                 return checked(url, || variable.to_owned());
@@ -116,21 +117,19 @@ impl<'a> Settings<'a> {
         let Some(profile) = self.profile else {
             return Ok(None);
         };
-        let service = || {
-            let (Some(config), Some(section)) = (self.config, set(profile, "services")) else {
-                return Ok(None);
-            };
-            for name in names {
-                let url = config.service(section, name, "endpoint_url");
-                let url = url.map_err(|e| problem::file(&e))?;
-                if let Some(url) = url.filter(|url| !url.is_empty()) {
-                    return Ok(Some((section, url)));
-                }
+        if let Some(section) = profile.get("services")
+            && let Some(config) = self.config
+        {
+            let found = config.services(section).map_err(|e| problem::file(&e))?;
+            let found = found.filter(|services| !services.is_empty());
+            let services =
+                found.ok_or_else(|| problem::unknown_services(profile.name(), section))?;
+            if let Some(url) = services
+                .nested(name, "endpoint_url")
+                .filter(|u| !u.is_empty())
+            {
+                return checked(url, || format!("endpoint_url in [services {section}]"));
             }
-            Ok::<_, Problem>(None)
-        };
-        if let Some((section, url)) = service()? {
-            return checked(url, || format!("endpoint_url in [services {section}]"));
         }
         match set(profile, "endpoint_url") {
             Some(url) => checked(url.to_owned(), || {
@@ -200,6 +199,10 @@ impl<'a> Settings<'a> {
             let setting = format!("ca_bundle of profile {:?}", self.profile?.name());
             Some((setting, self.env.expand_home(path)))
         });
+        let ca_bundle = ca_bundle.or_else(|| {
+            let path = self.env.path("REQUESTS_CA_BUNDLE")?;
+            Some(("REQUESTS_CA_BUNDLE".to_owned(), path))
+        });
         let max_attempts = self.either("AWS_MAX_ATTEMPTS", "max_attempts");
         let retry_mode = self.either("AWS_RETRY_MODE", "retry_mode");
         Network {
@@ -223,20 +226,21 @@ pub(super) fn set<'a>(section: &'a Section<'_>, key: &str) -> Option<&'a str> {
     section.get(key).filter(|value| !value.trim().is_empty())
 }
 
+/// An endpoint that is set, without a user and a password, which no AWS API takes.
 fn checked(url: String, setting: impl Fn() -> String) -> Result<Option<String>, Problem> {
-    let host = url
-        .split_once("://")
-        .filter(|(scheme, _)| {
-            scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
-        })
-        .map(|(_, rest)| rest);
-    let good = host.is_some_and(|rest| {
-        !rest.is_empty()
-            && !rest.starts_with(['/', '?', '#', ':'])
-            && rest.bytes().all(|b| b > b' ')
+    let parts = url.split_once("://").filter(|(scheme, _)| {
+        scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http")
     });
-    match good {
-        true => Ok(Some(url)),
-        false => Err(problem::bad_endpoint(&setting())),
+    let (scheme, rest) = parts.ok_or_else(|| problem::bad_endpoint(&setting()))?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let user = rest[..end].rfind('@').map_or(0, |at| at + 1);
+    let bare = &rest[user..];
+    let good = !bare.is_empty()
+        && !bare.starts_with(['/', '?', '#', ':'])
+        && rest.bytes().all(|b| b > b' ');
+    match (good, user) {
+        (false, _) => Err(problem::bad_endpoint(&setting())),
+        (true, 0) => Ok(Some(url)),
+        (true, _) => Ok(Some(format!("{scheme}://{bare}"))),
     }
 }

@@ -129,9 +129,7 @@ impl Selected {
         config: &'a Config,
     ) -> Result<Option<Section<'a>>, Problem> {
         match (config.profile(&self.name), &self.named_by) {
-            (Ok(None), Some(named_by)) if self.binding || self.name != "default" => {
-                Err(surroundings.unknown_profile(&self.name, named_by))
-            }
+            (Ok(None), Some(named_by)) => Err(surroundings.unknown_profile(&self.name, named_by)),
             (Ok(section), _) => Ok(section),
             // Of no interest to keys in variables; otherwise `choose` says it.
             (Err(_), _) => Ok(None),

@@ -316,6 +316,16 @@ pub(super) fn bad_number(variable: &str, key: &str, value: &str) -> Problem {
     )
 }
 
+/// `services` of a profile names a section that is not there, or an empty one.
+pub(super) fn unknown_services(profile: &str, section: &str) -> Problem {
+    configuration(
+        format!("there is no [services {section}], which profile {profile:?} names"),
+        format!(
+            "add the section to the AWS config file, or correct services in profile {profile:?}"
+        ),
+    )
+}
+
 pub(super) fn bad_endpoint(setting: &str) -> Problem {
     configuration(
         format!("{setting} is not a URL that begins with http:// or https://"),

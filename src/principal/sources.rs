@@ -77,12 +77,16 @@ pub(super) fn web_identity(
     })))
 }
 
-/// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`. A relative one that is set but
-/// empty is no setting.
+/// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`. As for the AWS CLI, one that is set
+/// but empty counts: whoever set it meant no other source.
 pub(super) fn container(env: &Env) -> Option<Source> {
-    let relative = env.var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let relative = env.raw("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     let is_relative = relative.is_some();
-    let uri = relative.or_else(|| env.var("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?;
+    let uri = match relative {
+        Some(empty) if empty.is_empty() => "/".to_owned(),
+        Some(uri) => uri,
+        None => env.raw("AWS_CONTAINER_CREDENTIALS_FULL_URI")?,
+    };
     Some(Source::Container(Container {
         uri: Secret::new(uri),
         relative: is_relative,

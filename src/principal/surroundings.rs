@@ -63,6 +63,7 @@ const VARIABLES: &[&str] = &[
     "HOME",
     "HOMEDRIVE",
     "HOMEPATH",
+    "REQUESTS_CA_BUNDLE",
     "USERNAME",
     "USERPROFILE",
 ];
@@ -78,6 +79,7 @@ const PATHS: &[&str] = &[
     "HOME",
     "HOMEDRIVE",
     "HOMEPATH",
+    "REQUESTS_CA_BUNDLE",
     "USERNAME",
     "USERPROFILE",
 ];

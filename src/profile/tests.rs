@@ -188,7 +188,9 @@ fn credentials_file_overrides_key_by_key() {
 fn services_are_found_in_their_block() {
     let text = "[services 'my dev']\necr =\n  endpoint_url = http://a\n  x = y\nsts = http://b\n";
     let config = Config::of(text, "").expect("good");
-    let get = |service, key| config.service("my dev", service, key).expect("good");
+    let section = config.services("my dev").expect("good").expect("there");
+    assert!(!section.is_empty());
+    let get = |service, key| section.nested(service, key);
     assert_eq!(get("ecr", "endpoint_url").as_deref(), Some("http://a"));
     assert_eq!(get("ecr", "x").as_deref(), Some("y"));
     assert_eq!((get("ecr", "z"), get("sts", "endpoint_url")), (None, None));
