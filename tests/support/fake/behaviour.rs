@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub container_authorization: Option<String>,
     /// The role of the instance; none: 404.
     pub imds_role: Option<String>,
+    /// Whether instance metadata answers without a token, as version 1 of it does.
+    pub imds_v1: bool,
     /// The region of the instance.
     pub imds_region: String,
     /// What becomes of new connections.
@@ -53,6 +55,7 @@ impl Default for Behaviour {
             account: "123456789012".to_owned(),
             container_authorization: None,
             imds_role: Some("fake-instance-role".to_owned()),
+            imds_v1: false,
             imds_region: "us-east-1".to_owned(),
             accept: Accept::Serve,
         }

@@ -578,7 +578,8 @@ fn imds_token(request: &Request) -> Reply {
 }
 
 fn imds(request: &Request, good: &Good, state: &mut State, now: DateTime<Utc>) -> Reply {
-    if request.header("x-aws-ec2-metadata-token") != Some(IMDS_TOKEN) {
+    let token = request.header("x-aws-ec2-metadata-token");
+    if token != Some(IMDS_TOKEN) && !(token.is_none() && state.behaviour.imds_v1) {
         return Reply::new(401, "text/html", "");
     }
     let not_found = || Reply::new(404, "text/html", "");
