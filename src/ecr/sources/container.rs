@@ -148,21 +148,33 @@ fn endpoint(container: &Container) -> Result<Uri, Problem> {
         true => (RELATIVE, format!("{ECS}{uri}")),
         false => (FULL, uri.to_owned()),
     };
-    let scheme = ["http://", "https://"]
-        .into_iter()
-        .find(|scheme| url.len() > scheme.len() && url.starts_with(scheme));
-    if scheme.is_none() || (container.relative && !uri.starts_with('/')) {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+        url.get(..scheme.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
+    let Some(scheme) = scheme.filter(|_| !container.relative || uri.starts_with('/')) else {
         return Err(misconfigured(&match container.relative {
             true => format!("{RELATIVE} does not begin with a slash"),
             false => format!("{FULL} does not begin with http:// or https://"),
         }));
-    }
+    };
+    let url = format!("{scheme}{}", without_user(&url[scheme.len()..]));
     let before_query = url.split('?').next().unwrap_or_default();
     let malformed = || misconfigured(&format!("{variable} is malformed"));
     if !is_url(before_query) || !url.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(malformed());
     }
     url.parse().map_err(|_| malformed())
+}
+
+/// A URL after its scheme, without the user and the password that the AWS CLI ignores as well. An
+/// `@` elsewhere stays, and is refused.
+fn without_user(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    match authority.find('@') {
+        Some(at) => &rest[at + 1..],
+        None => rest,
+    }
 }
 
 #[cfg(test)]
@@ -189,6 +201,9 @@ mod tests {
             relative.as_deref(),
             Ok("http://169.254.170.2/v2/credentials/id?x=@")
         );
+        for uri in ["HTTP://127.0.0.1/x", "http://user:pass@127.0.0.1/x"] {
+            assert_eq!(of(uri, false).as_deref(), Ok("http://127.0.0.1/x"), "{uri}");
+        }
         let full = of("http://[fd00:ec2::23]:80/v1/credentials", false);
         assert_eq!(
             full.as_deref(),
@@ -207,7 +222,7 @@ mod tests {
             "http://",
             "http:///x",
             "http://:80/",
-            "http://u:sentinel@127.0.0.1/",
+            "http://u:p@sentinel@127.0.0.1/",
             "http://sentinel#x@127.0.0.1/",
             "http://u:1/sentinel@127.0.0.1/",
             "http://127.0.0.1\\sentinel/",
