@@ -286,10 +286,14 @@ fn is_private(_: &Metadata) -> bool {
 
 /// Creates one directory of mode 0700; one that another process has just created is as good.
 fn make_directory(path: &Path) -> Result<(), Error> {
-    let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    match builder.create(path) {
+    let created = {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().mode(0o700).create(path)
+    };
+    #[cfg(not(unix))]
+    let created = fs::create_dir(path);
+    match created {
         Ok(()) => restrict_directory(path),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(io_error("create", path)(error)),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fake::{Answer, Fake, Good, Script};
-use crate::support::run::{Helper, Output, program};
+use crate::support::run::{Helper, Output};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const API: &str = "credentialprovider.kubelet.k8s.io/v1";
@@ -115,7 +115,7 @@ fn kubelet_mode_by_name_with_any_arguments() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     let link = helper.path("~/ecr-credential-provider");
-    std::os::unix::fs::symlink(program(), &link).expect("free");
+    std::os::unix::fs::symlink(crate::support::run::program(), &link).expect("free");
     let helper = helper.program(link);
     for args in [&[][..], &["get-credentials"], &["get"], &["-v", "--x"]] {
         let run = args.iter().fold(helper.bare(), |run, arg| run.arg(arg));
