@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use aws_config::identity::IdentityCache;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_ecr::config::{BehaviorVersion, IdentityCache, StalledStreamProtectionConfig};
 use aws_sdk_ecr::types::AuthorizationData;
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
@@ -13,8 +15,6 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use aws_types::SdkConfig;
-use aws_types::region::Region;
 use aws_types::request_id::RequestId;
 use chrono::DateTime;
 
@@ -235,7 +235,7 @@ impl Executor<'_> {
     ) -> SdkConfig {
         let mut builder = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(endpoint.region.clone()))
+            .region(aws_config::Region::new(endpoint.region.clone()))
             .http_client(self.client.clone())
             .sleep_impl(TokioSleep::new())
             .time_source(SystemTimeSource::new())
