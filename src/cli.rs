@@ -7,6 +7,7 @@
 mod bazel;
 mod clear;
 mod configure;
+mod doctor;
 mod erase;
 mod get;
 mod kubelet;

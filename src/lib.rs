@@ -28,10 +28,8 @@
 
 mod cache;
 pub mod cli;
-#[allow(dead_code, reason = "status and doctor follow")]
 mod clients;
 mod ecr;
-#[allow(dead_code, reason = "doctor follows")]
 mod edit;
 mod env;
 mod fs;

@@ -11,7 +11,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{Context, Verb, clear, configure, password, status};
+use super::{Context, Verb, clear, configure, doctor, password, status};
 use crate::env::Env;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
@@ -26,6 +26,7 @@ pub(super) const COMMANDS: &[Verb] = &[
     // What people know from gcloud.
     Verb::with_arguments("configure-docker", configure::run),
     Verb::with_arguments("status", status::run),
+    Verb::with_arguments("doctor", doctor::run),
     Verb::with_arguments("password", password::run),
     Verb::with_arguments("clear", clear::run),
 ];
@@ -37,12 +38,13 @@ Usage: ecr-login COMMAND [OPTION]...
 
   configure  make docker or podman use this program for ECR registries
   status     show which AWS identity is used for each registry, and until when
+  doctor     check everything between a client and AWS
   password   print the password of a registry
   clear      forget cached passwords and stored docker logins
 
 ecr-login configure
 ecr-login configure 111122223333 --region eu-west-1 --profile prod
-ecr-login status
+ecr-login doctor 111122223333.dkr.ecr.eu-west-1.amazonaws.com
 
 COMMAND --help explains a command; docker-credential-ecr-login(1) has the rest.
 ";

@@ -3,6 +3,7 @@
 //! Clients look for the program on their own PATH. Programs that a desktop starts and `sudo` have
 //! a short one, so a program below the home directory works in a terminal and nowhere else.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
@@ -45,9 +46,13 @@ impl Found {
         let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
         // In the current directory clients refuse to look.
         let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
-        let mut programs: Vec<PathBuf> = Vec::new();
+        let mut programs = Vec::new();
+        let mut seen = BTreeSet::new();
         for program in dirs.map(|dir| dir.join(&name)) {
-            if is_executable(&program) && !programs.contains(&program) {
+            // /bin is often a link to /usr/bin.
+            let real = fs::canonicalize(&program).ok();
+            let is_new = real.is_none_or(|real| seen.insert(real));
+            if is_executable(&program) && is_new {
                 programs.push(program);
             }
         }
@@ -106,6 +111,8 @@ pub(crate) fn version_of(program: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command
         .arg("version")
+        // The Amazon ECR credential helper makes a directory in it.
+        .env("HOME", "/nonexistent")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null());

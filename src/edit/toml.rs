@@ -43,7 +43,8 @@ fn list<'a>(document: &'a Parsed<'_>, text: &str) -> Result<Option<&'a Array>, T
 }
 
 /// The helpers in the list; none if it is not set.
-pub(crate) fn helpers(text: &str) -> Result<Option<Vec<String>>, TomlError> {
+#[cfg(test)]
+fn helpers(text: &str) -> Result<Option<Vec<String>>, TomlError> {
     let document = parse(text)?;
     let list = list(&document, text)?;
     Ok(list.map(|list| {

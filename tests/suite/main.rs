@@ -22,6 +22,8 @@ mod network;
 mod people;
 #[cfg(unix)]
 mod people_configure;
+#[cfg(unix)]
+mod people_doctor;
 mod protocol;
 #[cfg(unix)]
 mod rules;

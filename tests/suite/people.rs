@@ -124,10 +124,12 @@ impl Machine {
 
     /// A script that runs a program in this machine's environment.
     fn wrapper(&self, name: &str, program: &str) -> PathBuf {
+        // What this machine has installed besides is no part of a session.
+        let system = if name == "sh" { ":/usr/bin:/bin" } else { "" };
         let passed = VARIABLES.map(|name| format!("${{{name}+{name}=\"${name}\"}}"));
         let (home, bin) = (self.path("home"), self.path("bin"));
         let script = format!(
-            "#!/bin/sh\ncd {home}\nexec env -i HOME={home} PATH=\"${{PATH_FIRST-}}{bin}:/usr/bin:/bin\" TZ=UTC \
+            "#!/bin/sh\ncd {home}\nexec env -i HOME={home} PATH={bin}{system} TZ=UTC \
              AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL={url} {passed} {program} \"$@\"\n",
             home = home.display(),
             bin = bin.display(),
@@ -186,6 +188,11 @@ fn configure_reads_as_documented() {
 #[test]
 fn status_reads_as_documented() {
     replay("status");
+}
+
+#[test]
+fn doctor_reads_as_documented() {
+    replay("doctor");
 }
 
 #[test]

@@ -25,6 +25,19 @@ impl Style {
         self.coloured("31", text)
     }
 
+    /// What a line begins with: a sign on a terminal, a word elsewhere; all of one width.
+    pub(in crate::cli) fn mark(self, is_good: bool, (sign, word): (&str, &str)) -> String {
+        match (self.colours, is_good) {
+            (true, true) => self.good(sign),
+            (true, false) => self.bad(sign),
+            (false, _) => format!("{word:11}"),
+        }
+    }
+
+    pub(in crate::cli) fn mark_width(self) -> usize {
+        if self.colours { 1 } else { 11 }
+    }
+
     fn coloured(self, code: &str, text: &str) -> String {
         match self.colours {
             true => format!("\x1b[{code}m{text}\x1b[0m"),

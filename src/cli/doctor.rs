@@ -1,0 +1,209 @@
+//! `doctor`: every check between a client and AWS, for one registry. It never stops at the first
+//! failure; a check that an earlier failure makes pointless is reported as not checked.
+
+mod aws;
+mod clients;
+mod redact;
+
+use std::io;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::Context;
+use super::people::args::{Parsed, Spec};
+use super::people::style::Style;
+use super::people::{self, Failure, count, shown};
+use crate::clients::HELPER;
+use crate::clients::auth_file::{self, AuthFile};
+use crate::problem::Problem;
+use crate::registry::Registry;
+
+const SPEC: Spec = Spec {
+    command: "doctor",
+    help: "\
+Checks everything between a client and AWS: the configuration of docker and
+podman, which program they find, the AWS identity, a new password, the cache.
+
+Usage: ecr-login doctor [OPTION]... [REGISTRY]
+
+Without a registry, the first that docker's configuration gives to this program.
+An image's name will do as well.
+
+  --json    print a JSON object
+  --redact  mask account IDs, names and paths, for a bug report
+",
+    flags: &["json", "redact"],
+    options: &[],
+    most: 1,
+};
+
+pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
+    people::run(context, &SPEC, doctor)
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ok,
+    Warning,
+    Failed,
+    NotChecked,
+}
+
+/// One check.
+#[derive(Debug, Serialize)]
+struct Check {
+    status: Status,
+    about: &'static str,
+    text: String,
+    hint: Option<String>,
+}
+
+impl Check {
+    fn ok(about: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status: Status::Ok,
+            about,
+            text: text.into(),
+            hint: None,
+        }
+    }
+
+    fn warning(about: &'static str, text: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self {
+            status: Status::Warning,
+            hint: Some(hint.into()),
+            ..Self::ok(about, text)
+        }
+    }
+
+    fn failed(about: &'static str, problem: &Problem) -> Self {
+        Self {
+            status: Status::Failed,
+            hint: Some(problem.hint().to_owned()).filter(|hint| !hint.is_empty()),
+            ..Self::ok(about, problem.to_string())
+        }
+    }
+
+    fn not_checked(about: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            status: Status::NotChecked,
+            ..Self::ok(about, text)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Report {
+    ok: bool,
+    registry: Option<String>,
+    checks: Vec<Check>,
+}
+
+fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+    let registry = match arguments.values.first() {
+        Some(value) => Some(people::registry(value)?),
+        None => configured(context),
+    };
+    let mut checks = clients::check(context, registry.as_ref());
+    checks.extend(aws::check(context, registry.as_ref()));
+    checks.push(cache(context));
+    let mut report = Report {
+        ok: !checks.iter().any(|check| check.status == Status::Failed),
+        registry: registry.map(|registry| registry.host().to_owned()),
+        checks,
+    };
+    if arguments.has("redact") {
+        redact::report(context, &mut report);
+    }
+    match arguments.has("json") {
+        true => crate::protocol::write_line(context.io.stdout, &report)?,
+        false => print(context, &report)?,
+    }
+    Ok(match report.ok {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// The first registry that docker's configuration gives to this program.
+fn configured(context: &Context<'_>) -> Option<Registry> {
+    let file = AuthFile::read(&auth_file::docker_path(context.env)?).ok()??;
+    let mut ours = file
+        .cred_helpers
+        .iter()
+        .filter(|(_, helper)| *helper == HELPER);
+    ours.find_map(|(host, _)| Registry::from_server_url(host))
+}
+
+fn cache(context: &Context<'_>) -> Check {
+    const ABOUT: &str = "cache";
+    let cache = match context.cache() {
+        Ok(Some(cache)) => cache,
+        Ok(None) => {
+            let hint = "unset AWS_ECR_DISABLE_CACHE, or set HOME or AWS_ECR_CACHE_DIR";
+            return Check::warning(ABOUT, "not used: every pull calls AWS", hint);
+        }
+        Err(problem) => return Check::failed(ABOUT, &problem),
+    };
+    let place = match crate::settings::cache_place(context.env) {
+        Ok(Some(dir)) => shown(context.env, &dir.path),
+        _ => String::new(),
+    };
+    match cache.hosts() {
+        Ok(hosts) => {
+            let registries = match hosts.len() {
+                1 => "1 registry".to_owned(),
+                number => format!("{number} registries"),
+            };
+            Check::ok(ABOUT, format!("{place}: {registries}"))
+        }
+        Err(error) => Check::warning(ABOUT, format!("not used: {error}"), error.hint()),
+    }
+}
+
+fn print(context: &mut Context<'_>, report: &Report) -> io::Result<()> {
+    let style = Style::of(context.env);
+    let stdout = &mut context.io.stdout;
+    if let Some(registry) = &report.registry {
+        writeln!(stdout, "{registry}")?;
+    }
+    for check in &report.checks {
+        let mark = style.mark(
+            check.status == Status::Ok,
+            match check.status {
+                Status::Ok => ("✓", "ok"),
+                Status::Warning => ("!", "warning"),
+                Status::Failed => ("✗", "failed"),
+                Status::NotChecked => ("-", "not checked"),
+            },
+        );
+        writeln!(stdout, "{mark}  {}: {}", check.about, check.text)?;
+        if let Some(hint) = &check.hint {
+            writeln!(stdout, "{}hint: {hint}", " ".repeat(style.mark_width() + 2))?;
+        }
+    }
+    let number = |status| {
+        report
+            .checks
+            .iter()
+            .filter(|check| check.status == status)
+            .count()
+    };
+    let verdict = match (number(Status::Failed), number(Status::Warning)) {
+        (0, 0) => style.good("All is well."),
+        (0, warnings) => count(warnings, "warning"),
+        (problems, 0) => style.bad(&count(problems, "problem")),
+        (problems, warnings) => {
+            let text = format!(
+                "{}, {}",
+                count(problems, "problem"),
+                count(warnings, "warning")
+            );
+            style.bad(&text)
+        }
+    };
+    writeln!(stdout, "{verdict}")
+}

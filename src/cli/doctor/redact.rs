@@ -1,0 +1,120 @@
+//! Masks what a bug report should not show: account IDs, names, paths.
+
+use super::Report;
+use crate::cli::Context;
+use crate::principal::Surroundings;
+
+pub(super) fn report(context: &Context<'_>, report: &mut Report) {
+    let surroundings = Surroundings::read(context.env, context.log);
+    let mut names = surroundings.profile_names().unwrap_or_default();
+    names.retain(|name| name != "default");
+    // The longest first: one name may be part of another.
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    let mask = |text: &str| mask(text, &names);
+    report.registry = report.registry.as_deref().map(&mask);
+    for check in &mut report.checks {
+        check.text = mask(&check.text);
+        check.hint = check.hint.as_deref().map(&mask);
+    }
+}
+
+fn mask(text: &str, names: &[String]) -> String {
+    let words = text.split_inclusive(' ').map(|word| {
+        let end = word.trim_end_matches([' ', ',', ':', ')']).len();
+        let (inner, tail) = word.split_at(end);
+        let opened = inner.trim_start_matches(['(', '"']).len();
+        let (head, inner) = inner.split_at(inner.len() - opened);
+        let bare = inner.trim_end_matches('"');
+        let masked = match bare {
+            bare if bare.starts_with('/') || bare.starts_with("~/") => "<path>".to_owned(),
+            bare if bare.starts_with("arn:") => mask_arn(bare),
+            bare if names.iter().any(|name| name == bare) => "<name>".to_owned(),
+            bare => match bare.split_once('=') {
+                Some((key, _)) if key.starts_with("AWS_") => format!("{key}=<name>"),
+                _ => mask_digits(bare),
+            },
+        };
+        format!("{head}{masked}{}{tail}", &inner[bare.len()..])
+    });
+    words.collect()
+}
+
+/// Keeps the kind of resource: `arn:aws:sts::<account>:assumed-role/<name>`.
+fn mask_arn(arn: &str) -> String {
+    let fields: Vec<_> = arn.splitn(6, ':').collect();
+    let kind = fields
+        .last()
+        .and_then(|resource| resource.split('/').next())
+        .unwrap_or_default();
+    match fields.as_slice() {
+        [a, b, c, d, _, _] => format!("{a}:{b}:{c}:{d}:<account>:{kind}/<name>"),
+        _ => "<arn>".to_owned(),
+    }
+}
+
+/// Account IDs, also within hosts, and access key IDs.
+fn mask_digits(word: &str) -> String {
+    let is_key =
+        |word: &str| word.len() == 20 && (word.starts_with("AKIA") || word.starts_with("ASIA"));
+    if is_key(word) {
+        return "<key>".to_owned();
+    }
+    let mut masked = String::new();
+    let mut digits = String::new();
+    for letter in word.chars().chain(['\0']) {
+        if letter.is_ascii_digit() {
+            digits.push(letter);
+            continue;
+        }
+        masked.push_str(if digits.len() == 12 {
+            "<account>"
+        } else {
+            &digits
+        });
+        digits.clear();
+        if letter != '\0' {
+            masked.push(letter);
+        }
+    }
+    masked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_names_and_paths_are_masked() {
+        let names = ["prod".to_owned()];
+        for (text, masked) in [
+            (
+                "profile prod (AWS_PROFILE): keys",
+                "profile <name> (AWS_PROFILE): keys",
+            ),
+            (
+                "123456789012.dkr.ecr.eu-west-1.amazonaws.com",
+                "<account>.dkr.ecr.eu-west-1.amazonaws.com",
+            ),
+            (
+                "~/.docker/config.json: credHelpers lead here",
+                "<path>: credHelpers lead here",
+            ),
+            (
+                "arn:aws:sts::123456789012:assumed-role/r/s",
+                "arn:aws:sts::<account>:assumed-role/<name>",
+            ),
+            (
+                "AWS_PROFILE=prod is not used",
+                "AWS_PROFILE=<name> is not used",
+            ),
+            (
+                "there is no profile \"prod\", which",
+                "there is no profile \"<name>\", which",
+            ),
+            ("12 seconds off", "12 seconds off"),
+            ("(AKIAIOSFODNN7EXAMPLE)", "(<key>)"),
+        ] {
+            assert_eq!(mask(text, &names), masked);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! `doctor` against broken set-ups.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::people::Machine;
+
+const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const DOCKER: &str = "home/.docker/config.json";
+const LOGIN: &str =
+    r#"{"auths": {"123456789012.dkr.ecr.us-east-1.amazonaws.com": {"auth": "eDp5"}}}"#;
+const PASS: &str = r#"{"credHelpers": {"123456789012.dkr.ecr.us-east-1.amazonaws.com": "pass"}}"#;
+
+/// A set-up, the variables that go with it, and what doctor reports: status, what it is about, and
+/// a part of its text or hint.
+struct Case {
+    name: &'static str,
+    set_up: fn(&Machine),
+    vars: &'static [(&'static str, &'static str)],
+    found: (&'static str, &'static str, &'static str),
+}
+
+const DEV: &[(&str, &str)] = &[("AWS_PROFILE", "dev")];
+
+fn chmod(machine: &Machine, path: &str, mode: u32) {
+    let permissions = fs::Permissions::from_mode(mode);
+    fs::set_permissions(machine.path(path), permissions).expect("ours");
+}
+
+fn nothing(_: &Machine) {}
+
+fn program(machine: &Machine, path: &str) {
+    machine.write(path, "#!/bin/sh\necho amazon-ecr-credential-helper 0.9\n");
+    chmod(machine, path, 0o755);
+}
+
+fn config(machine: &Machine, profile: &str) {
+    machine.write("home/.aws/config", format!("[profile x]\n{profile}\n"));
+    machine.write("home/.aws/credentials", "");
+}
+
+#[rustfmt::skip]
+const CASES: &[Case] = &[
+    Case { name: "no configuration", set_up: nothing, vars: DEV, found: ("warning", "docker", "does not exist") },
+    Case { name: "configuration of others", set_up: |m| m.write(DOCKER, "{\"psFormat\": \"x\"}"), vars: DEV, found: ("warning", "docker", "does not lead here") },
+    Case { name: "malformed", set_up: |m| m.write(DOCKER, "{\"auths\": {},}"), vars: DEV, found: ("failed", "docker", "line 1, column 14") },
+    Case { name: "byte order mark", set_up: |m| m.write(DOCKER, b"\xef\xbb\xbf{}"), vars: DEV, found: ("failed", "docker", "byte order mark") },
+    Case { name: "wrong type", set_up: |m| m.write(DOCKER, "{\"credHelpers\": []}"), vars: DEV, found: ("failed", "docker", "unexpected type") },
+    Case { name: "another helper", set_up: |m| m.write(DOCKER, PASS), vars: DEV, found: ("warning", "docker", "docker-credential-pass") },
+    Case { name: "another store", set_up: |m| m.write(DOCKER, "{\"credsStore\": \"desktop\"}"), vars: DEV, found: ("warning", "docker", "docker-credential-desktop") },
+    Case { name: "stored docker login", set_up: |m| m.write(DOCKER, LOGIN), vars: DEV, found: ("warning", "docker", "run docker logout 123456789012") },
+    Case { name: "stored podman login", set_up: |m| m.write("home/.config/containers/auth.json", LOGIN), vars: DEV, found: ("warning", "podman", "run podman logout 123456789012") },
+    Case { name: "podman's other helper", set_up: |m| m.write("home/.config/containers/auth.json", PASS), vars: DEV, found: ("warning", "podman", "docker-credential-pass") },
+    Case { name: "malformed podman file", set_up: |m| m.write("home/.config/containers/auth.json", "{"), vars: DEV, found: ("failed", "podman", "is not valid JSON") },
+    Case { name: "stored Helm login", set_up: |m| m.write("home/.config/helm/registry/config.json", LOGIN), vars: DEV, found: ("warning", "helm", "run helm registry logout") },
+    Case { name: "the old helper's directory", set_up: |m| fs::create_dir(m.path("home/.ecr")).expect("new"), vars: DEV, found: ("warning", "old helper", "rm -r ~/.ecr") },
+    Case { name: "not on PATH", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("PATH", "/none")], found: ("failed", "program", "is not on PATH") },
+    Case { name: "no HOME", set_up: nothing, vars: &[("HOME", ""), ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_ECR_DISABLE_CACHE", "1")], found: ("warning", "HOME", "not set") },
+    Case { name: "no credentials", set_up: nothing, vars: &[], found: ("failed", "credentials", "no AWS credentials found") },
+    Case { name: "no such profile", set_up: nothing, vars: &[("AWS_PROFILE", "dve")], found: ("failed", "credentials", "did you mean") },
+    Case { name: "half a pair of keys", set_up: nothing, vars: &[("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")], found: ("failed", "credentials", "AWS_SECRET_ACCESS_KEY") },
+    Case { name: "logged out of SSO", set_up: |m| config(m, "sso_account_id=123456789012\nsso_role_name=r\nsso_region=us-east-1\nsso_start_url=https://example.awsapps.com/start"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "credentials", "aws sso login --profile x") },
+    Case { name: "a missing source profile", set_up: |m| config(m, "role_arn=arn:aws:iam::123456789012:role/r\nsource_profile=none"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "credentials", "none") },
+    Case { name: "a command that fails", set_up: |m| config(m, "credential_process = /bin/sh -c 'exit 3'"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "password", "credential_process") },
+    Case { name: "AWS_PROFILE beside keys", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")], found: ("warning", "credentials", "AWS_PROFILE=dev is not used") },
+    Case { name: "a missing CA bundle", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_CA_BUNDLE", "/none/ca.pem")], found: ("warning", "CA certificates", "correct AWS_CA_BUNDLE") },
+    Case { name: "an unreachable endpoint", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_MAX_ATTEMPTS", "1"), ("AWS_ECR_TIMEOUT", "3")], found: ("failed", "password", "127.0.0.1") },
+    Case { name: "an endpoint that is no URL", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "ftp://x")], found: ("failed", "credentials", "AWS_ENDPOINT_URL") },
+    Case { name: "no cache", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_DISABLE_CACHE", "1")], found: ("warning", "cache", "not used") },
+    Case { name: "a relative cache", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "cache")], found: ("failed", "cache", "AWS_ECR_CACHE_DIR") },
+    Case { name: "a cache that all can write", set_up: |m| { fs::create_dir(m.path("home/cache")).expect("new"); chmod(m, "home/cache", 0o777); }, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "~/cache")], found: ("warning", "cache", "not used") },
+    Case { name: "only below the home", set_up: |m| { fs::create_dir_all(m.path("home/bin")).expect("new"); fs::copy(m.path("bin/ecr-login"), m.path("home/bin/docker-credential-ecr-login")).expect("copied"); }, vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/bin")], found: ("warning", "program", "sudo and desktop programs") },
+    Case { name: "another program first", set_up: |m| program(m, "home/old/docker-credential-ecr-login"), vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/old")], found: ("failed", "program", "another program, comes first") },
+];
+
+fn doctor(machine: &Machine, vars: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Value) {
+    let home = machine.path("home").display().to_string();
+    let vars: Vec<_> = vars
+        .iter()
+        .map(|(k, v)| (*k, v.replace("$HOME", &home)))
+        .collect();
+    let vars: Vec<_> = vars.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let output = machine.ecr_login_with(&vars, &[&["doctor", "--json"], arguments].concat());
+    assert_eq!(output.stderr, "");
+    let report = serde_json::from_str(&output.stdout);
+    (
+        output.code,
+        report.unwrap_or_else(|_| panic!("{}", output.stdout)),
+    )
+}
+
+#[test]
+fn broken_set_ups_are_told_apart() {
+    assert_eq!(CASES.len(), 30);
+    for Case {
+        name,
+        set_up,
+        vars,
+        found,
+    } in CASES
+    {
+        let machine = Machine::new();
+        set_up(&machine);
+        let (code, report) = doctor(&machine, vars, &[HOST]);
+        let (status, about, part) = found;
+        let is_it = |check: &&Value| {
+            let contains = |key: &str| check[key].as_str().is_some_and(|text| text.contains(part));
+            check["status"] == *status
+                && check["about"] == *about
+                && (contains("text") || contains("hint"))
+        };
+        let checks = report["checks"].as_array().expect("a list");
+        assert!(
+            checks.iter().any(|check| is_it(&check)),
+            "{name}: {report:#}"
+        );
+        let failed = checks.iter().any(|check| check["status"] == "failed");
+        assert_eq!(
+            (code, &report["ok"]),
+            (Some(i32::from(failed)), &Value::from(!failed)),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn good_set_up_has_no_finding() {
+    let machine = Machine::new();
+    assert_eq!(machine.ecr_login(&["configure", HOST]).code, Some(0));
+    let path = machine.path("bin").display().to_string();
+    let (code, report) = doctor(&machine, &[("AWS_PROFILE", "dev"), ("PATH", &path)], &[]);
+    assert_eq!(code, Some(0));
+    let checks = report["checks"].as_array().expect("a list");
+    assert!(
+        checks.iter().all(|check| check["status"] == "ok"),
+        "{report:#}"
+    );
+}
