@@ -106,12 +106,20 @@ fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
             .iter()
             .filter(|held| held.host == registry.host())
             .collect::<Vec<_>>();
+        let mut named_by = None;
         let plan = rules.selection(registry).and_then(|selection| {
+            named_by = selection
+                .profile
+                .as_ref()
+                .map(|profile| short(&profile.named_by).to_owned());
             let plan = principal::plan(&surroundings, registry, &selection);
             plan.map_err(|problem| selection.blame(problem))
         });
         let session = plan.as_ref().ok().and_then(|plan| session(plan, now));
-        let row = row(&surroundings, registry, plan, &held, session.as_ref());
+        let mut row = row(&surroundings, registry, plan, &held, session.as_ref());
+        if let (Some(profile), Some(named_by)) = (&row.profile, named_by) {
+            row.who = Some(format!("profile {profile} ({named_by})"));
+        }
         report.ok &= row.problem.is_none();
         report.sessions.extend(session);
         report.registries.push(row);
@@ -124,6 +132,14 @@ fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+/// The file or variable in what a selection says of its origin.
+fn short(named_by: &str) -> &str {
+    let file = named_by
+        .split_once("] in ")
+        .map_or(named_by, |(_, rest)| rest);
+    file.rsplit_once(", line ").map_or(file, |(file, _)| file)
 }
 
 /// The registries that are named, or those that the clients and the cache know.

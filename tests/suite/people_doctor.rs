@@ -73,6 +73,9 @@ const CASES: &[Case] = &[
     Case { name: "a cache that all can write", set_up: |m| { fs::create_dir(m.path("home/cache")).expect("new"); chmod(m, "home/cache", 0o777); }, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "~/cache")], found: ("warning", "cache", "not used") },
     Case { name: "only below the home", set_up: |m| { fs::create_dir_all(m.path("home/bin")).expect("new"); fs::copy(m.path("bin/ecr-login"), m.path("home/bin/docker-credential-ecr-login")).expect("copied"); }, vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/bin")], found: ("warning", "program", "sudo and desktop programs") },
     Case { name: "another program first", set_up: |m| program(m, "home/old/docker-credential-ecr-login"), vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/old")], found: ("failed", "program", "another program, comes first") },
+    Case { name: "a rule for no such profile", set_up: |m| m.write("home/.aws/ecr-login", "[123456789012]\nprofile = prd\n"), vars: DEV, found: ("failed", "credentials", "[123456789012] in") },
+    Case { name: "an unknown key in the rules", set_up: |m| m.write("home/.aws/ecr-login", "[111122223333]\nprofil = prod\n"), vars: DEV, found: ("warning", "rules", "profil") },
+    Case { name: "rules with a syntax error", set_up: |m| m.write("home/.aws/ecr-login", "profile = prod\n"), vars: DEV, found: ("failed", "rules", "line 1") },
 ];
 
 fn doctor(machine: &Machine, vars: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Value) {
@@ -93,7 +96,7 @@ fn doctor(machine: &Machine, vars: &[(&str, &str)], arguments: &[&str]) -> (Opti
 
 #[test]
 fn broken_set_ups_are_told_apart() {
-    assert_eq!(CASES.len(), 30);
+    assert_eq!(CASES.len(), 33);
     for Case {
         name,
         set_up,

@@ -22,11 +22,16 @@ pub(super) fn check(context: &mut Context<'_>, registry: Option<&Registry>) -> V
         )];
     };
     let surroundings = Surroundings::read(context.env, context.log);
-    let selection = Selection::default();
-    let plan = match principal::plan(&surroundings, registry, &selection) {
+    let (mut checks, selection) = rules(context, registry);
+    let Some(selection) = selection else {
+        checks.push(Check::not_checked("credentials", "the rules decide them"));
+        return checks;
+    };
+    let plan = principal::plan(&surroundings, registry, &selection);
+    let plan = match plan.map_err(|problem| selection.blame(problem)) {
         Ok(plan) => plan,
         Err(problem) => {
-            let mut checks = vec![Check::failed("credentials", &problem)];
+            checks.push(Check::failed("credentials", &problem));
             for line in problem.detail().into_iter().flat_map(str::lines) {
                 checks.push(Check::not_checked("credentials", line));
             }
@@ -35,20 +40,60 @@ pub(super) fn check(context: &mut Context<'_>, registry: Option<&Registry>) -> V
             return checks;
         }
     };
-    let mut checks = vec![Check::ok("credentials", source(&surroundings, &plan))];
+    let chosen = source(&surroundings, &selection, &plan);
+    checks.push(Check::ok("credentials", chosen));
     checks.extend(unused(context, &plan));
     checks.extend(network(&plan));
-    checks.extend(identity(context, &surroundings, registry, &plan));
-    checks.push(password(context, registry));
+    let target = Target {
+        surroundings,
+        registry,
+        selection,
+        plan,
+    };
+    checks.extend(identity(context, &target));
+    checks.push(password(context, target));
     checks
 }
 
-fn source(surroundings: &Surroundings, plan: &Plan) -> String {
+/// What is asked, and for which registry.
+struct Target<'a> {
+    surroundings: Surroundings,
+    registry: &'a Registry,
+    selection: Selection,
+    plan: Plan,
+}
+
+/// The mistakes in the rules, and what they decide; nothing if they cannot be used.
+fn rules(context: &Context<'_>, registry: &Registry) -> (Vec<Check>, Option<Selection>) {
+    const ABOUT: &str = "rules";
+    let rules = match context.rules() {
+        Ok(rules) => rules,
+        Err(problem) => return (vec![Check::failed(ABOUT, &problem)], None),
+    };
+    let mut checks = Vec::new();
+    for finding in rules.findings() {
+        let (text, hint) = (finding.problem.to_string(), finding.problem.hint());
+        checks.push(Check::warning(ABOUT, text, hint));
+    }
+    match rules.selection(registry) {
+        Ok(selection) => (checks, Some(selection)),
+        Err(problem) => {
+            checks.push(Check::failed(ABOUT, &problem));
+            (checks, None)
+        }
+    }
+}
+
+fn source(surroundings: &Surroundings, selection: &Selection, plan: &Plan) -> String {
     let kind = plan.source_kind();
+    let rule = selection
+        .profile
+        .as_ref()
+        .map(|profile| profile.named_by.as_str());
     let mut text = match &plan.profile {
         None => kind.to_owned(),
-        Some(profile) => match surroundings.profile_variable(profile) {
-            Some(variable) => format!("profile {profile} ({variable}): {kind}"),
+        Some(profile) => match rule.or(surroundings.profile_variable(profile)) {
+            Some(named_by) => format!("profile {profile} ({named_by}): {kind}"),
             None => format!("profile {profile}: {kind}"),
         },
     };
@@ -92,15 +137,16 @@ fn network(plan: &Plan) -> Vec<Check> {
     checks
 }
 
-fn identity(
-    context: &mut Context<'_>,
-    surroundings: &Surroundings,
-    registry: &Registry,
-    plan: &Plan,
-) -> Vec<Check> {
+fn identity(context: &mut Context<'_>, target: &Target<'_>) -> Vec<Check> {
     const ABOUT: &str = "identity";
-    let deadline = Instant::now() + settings::timeout(context.env, plan.asks_a_process());
-    let caller = principal::sts(surroundings, registry, &Selection::default())
+    let Target {
+        surroundings,
+        registry,
+        selection,
+        plan,
+    } = target;
+    let deadline = Instant::now() + settings::timeout(context.env, plan.asks_a_process(), None);
+    let caller = principal::sts(surroundings, registry, selection)
         .and_then(|sts| context.issuer.caller(plan, &sts, deadline));
     let caller = match caller {
         Ok(caller) => caller,
@@ -140,9 +186,10 @@ fn identity(
     checks
 }
 
-fn password(context: &mut Context<'_>, registry: &Registry) -> Check {
+fn password(context: &mut Context<'_>, target: Target<'_>) -> Check {
     const ABOUT: &str = "password";
-    match context.helper(None).get_uncached(registry, None) {
+    let mut helper = context.helper(None, target.selection);
+    match helper.get_uncached(target.registry) {
         Ok((token, _)) => {
             let until = style::until(context.env, token.expires_at, (context.clock)());
             Check::ok(ABOUT, format!("a new one is valid until {until}"))
