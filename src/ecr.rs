@@ -6,10 +6,12 @@
 
 mod caller;
 mod classify;
+mod early;
 mod executor;
 mod http;
 mod problem;
 mod redact;
+mod retry;
 mod signals;
 mod sources;
 mod trust;
@@ -23,6 +25,7 @@ use tokio::runtime::Runtime;
 pub use self::caller::Caller;
 use self::executor::Executor;
 use self::http::{Client, RequestOutcome, Resolver};
+use self::retry::RetryLimits;
 use self::signals::TerminationSignals;
 use self::trust::TrustStore;
 use crate::env::{Clock, Env};
@@ -210,7 +213,12 @@ impl<'a> Aws<'a> {
             env: self.env,
             clock: self.clock,
             log: self.log,
-            client: client.clone(),
+            client: client.with_retries(
+                RetryLimits {
+                    attempts: plan.network.max_attempts,
+                },
+                deadline,
+            ),
             network: &plan.network,
             in_profile: plan.profile.is_some(),
             deadline,

@@ -164,8 +164,6 @@ pub struct Network {
     pub ca_bundle: Option<CaBundle>,
     /// `AWS_MAX_ATTEMPTS` or `max_attempts`.
     pub max_attempts: Option<u32>,
-    /// `AWS_RETRY_MODE` or `retry_mode` is `adaptive`.
-    pub adaptive_retry: bool,
 }
 
 /// A file of certificate authorities.

@@ -21,7 +21,7 @@ pub struct Caller {
 
 impl Executor<'_> {
     pub(super) async fn caller(&mut self, plan: &Plan, sts: &Endpoint) -> Result<Caller, Problem> {
-        let (credentials, owner) = self.credentials(plan, None).await?;
+        let (credentials, owner) = self.credentials(plan, None, false).await?;
         self.client.begin_step();
         check_endpoint(sts)?;
         check_keys(&credentials, &owner)?;

@@ -5,7 +5,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::http::{Failure, RequestOutcome};
+use super::http::{Failure, RequestOutcome, Tries};
+use super::retry::THROTTLING_CODES;
 use crate::principal::{ConsoleLogin, Endpoint, Role, Sso, WebIdentity};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Registry, Service};
@@ -95,6 +96,8 @@ pub(super) struct FailureContext {
     pub(super) outcome: Option<RequestOutcome>,
     /// The SDK gave up waiting.
     pub(super) timed_out: bool,
+    /// How often the request was sent.
+    pub(super) tries: Option<Tries>,
     /// By the local clock.
     pub(super) now: Option<DateTime<Utc>>,
 }
@@ -105,6 +108,7 @@ struct Answer<'a> {
     code: &'a str,
     message: &'a str,
     request_id: Option<&'a str>,
+    tries: Option<Tries>,
     /// How far the server's clock is ahead of the local one.
     ahead: Option<TimeDelta>,
 }
@@ -141,25 +145,15 @@ const SKEWED_WORDS: &[&str] = &[
     "signature not yet current",
     "is not within",
 ];
-const THROTTLED: &[&str] = &[
-    "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
-    "RequestThrottled",
-    "RequestThrottledException",
-    "TooManyRequestsException",
-    "RequestLimitExceeded",
-    "BandwidthLimitExceeded",
-    "SlowDown",
-    "PriorRequestNotComplete",
-];
 const ROLE_REFUSED: &[&str] = &["ValidationError", "RegionDisabledException"];
 const WEB_TOKEN_REJECTED: &[&str] = &["InvalidIdentityToken", "IDPRejectedClaim"];
 
 /// The one place where the failure of a request becomes a problem.
 pub(super) fn classify(step: Step<'_>, context: &FailureContext) -> Problem {
     let (status, date) = match &context.outcome {
-        Some(RequestOutcome::Failed(failure)) => return no_response(step, failure),
+        Some(RequestOutcome::Failed(failure)) => {
+            return no_response(step, failure, context.tries);
+        }
         Some(RequestOutcome::Pending { doing }) => return timed_out(step, doing),
         Some(RequestOutcome::Replied { status, date, .. }) => (Some(*status), *date),
         None => (None, None),
@@ -172,6 +166,7 @@ pub(super) fn classify(step: Step<'_>, context: &FailureContext) -> Problem {
         code: context.code.as_deref().unwrap_or_default(),
         message: context.message.as_deref().unwrap_or_default(),
         request_id: context.request_id.as_deref(),
+        tries: context.tries,
         ahead: date.zip(context.now).map(|(theirs, ours)| theirs - ours),
     };
     any_service(step, &answer)
@@ -188,8 +183,8 @@ impl Answer<'_> {
 
 /// What means the same whichever service says it.
 fn any_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
-    if answer.is(THROTTLED) {
-        return Some(Problem::throttled(step.service()));
+    if answer.is(THROTTLING_CODES) {
+        return Some(Problem::throttled(step.service(), answer.tries));
     }
     let message = answer.message.to_lowercase();
     let late = SKEWED_WORDS.iter().any(|words| message.contains(words));
@@ -197,7 +192,7 @@ fn any_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
         return Some(Problem::clock_skew(answer.ahead));
     }
     let status = answer.status.filter(|status| *status >= 500)?;
-    Some(Problem::server_error(step.service(), status))
+    Some(Problem::server_error(step.service(), status, answer.tries))
 }
 
 /// What only this service says, or says in its own way.
@@ -301,13 +296,13 @@ fn otherwise(step: Step<'_>, answer: &Answer<'_>) -> Problem {
 }
 
 /// A request without a response.
-fn no_response(step: Step<'_>, failure: &Failure) -> Problem {
+fn no_response(step: Step<'_>, failure: &Failure, tries: Option<Tries>) -> Problem {
     let local = matches!(
         failure,
         Failure::TrustStore(_) | Failure::ProxySetting(_) | Failure::Url
     );
     match (step, failure) {
-        (_, Failure::TooMany { .. }) => Problem::throttled(step.service()),
+        (_, Failure::TooMany { .. }) => Problem::throttled(step.service(), tries),
         (Step::Metadata, _) if !local => {
             Problem::no_credentials(&format!("instance metadata cannot be reached ({failure})"))
         }

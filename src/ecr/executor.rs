@@ -31,12 +31,6 @@ use crate::registry::{Registry, Service};
 use crate::secret::Secret;
 use crate::token;
 
-/// Attempts per request where nothing else is set, as in every AWS SDK.
-const MAX_ATTEMPTS: u32 = 3;
-
-/// The first retry comes after a random part of this, the next after one of twice as much.
-const BACKOFF: Duration = Duration::from_millis(300);
-
 /// To connect; what the AWS SDKs wait.
 const CONNECT: Duration = Duration::from_millis(3100);
 
@@ -64,7 +58,7 @@ impl Executor<'_> {
         session: Option<Session>,
         registry: &Registry,
     ) -> Result<Issued, Problem> {
-        let (credentials, owner) = self.credentials(plan, session).await?;
+        let (credentials, owner) = self.credentials(plan, session, true).await?;
         self.log
             .debug(format_args!("{owner} requests a token for {registry}"));
         let issued = self
@@ -76,20 +70,29 @@ impl Executor<'_> {
         })
     }
 
-    /// The credentials that the plan ends with, after all of its roles, and their owner.
+    /// The credentials that the plan ends with, after all of its roles, and their owner. With
+    /// `connect_early`, a request to the plan's API follows.
     pub(super) async fn credentials(
         &mut self,
         plan: &Plan,
         session: Option<Session>,
+        connect_early: bool,
     ) -> Result<(Credentials, String), Problem> {
         let (mut credentials, mut owner, roles) = match plan.kept_role((self.clock)())? {
             Some(kept) => {
                 let owner = format!("the role {}", kept.role.role_arn);
                 self.log
                     .debug(format_args!("{owner}: from the AWS CLI's cache"));
+                if connect_early {
+                    self.connect_early(plan, true, kept.remaining).await;
+                }
                 (fixed::credentials(&kept.keys), owner, kept.remaining)
             }
             None => {
+                if connect_early {
+                    self.connect_early(plan, session.is_some(), &plan.roles)
+                        .await;
+                }
                 let credentials = match session {
                     Some(session) => session.credentials,
                     None => self.source(&plan.source).await?,
@@ -207,23 +210,26 @@ impl Executor<'_> {
         left.max(Duration::from_millis(1))
     }
 
-    pub(super) fn retry_config(&self) -> RetryConfig {
-        let config = if self.network.adaptive_retry {
-            RetryConfig::adaptive()
-        } else {
-            RetryConfig::standard()
-        };
-        config
-            .with_max_attempts(self.network.max_attempts.unwrap_or(MAX_ATTEMPTS).max(1))
-            .with_initial_backoff(BACKOFF)
+    /// Where the local clock is wrong, the SDK sends the request again, with a signature for the
+    /// server's time. All other retries are the client's.
+    fn clock_skew_retry(&self) -> RetryConfig {
+        match self.network.max_attempts {
+            Some(..=1) => RetryConfig::disabled(),
+            _ => RetryConfig::standard()
+                .with_max_attempts(2)
+                .with_initial_backoff(Duration::from_millis(1)),
+        }
+    }
+
+    pub(super) fn connect_limit(&self) -> Duration {
+        CONNECT.min(self.remaining() / 2)
     }
 
     pub(super) fn timeout_config(&self) -> TimeoutConfig {
-        let left = self.remaining();
         // One attempt that hangs must leave time for another.
         TimeoutConfig::builder()
-            .connect_timeout(CONNECT.min(left / 2))
-            .operation_attempt_timeout(left / 2)
+            .connect_timeout(self.connect_limit())
+            .read_timeout(self.remaining() / 2)
             .build()
     }
 
@@ -239,7 +245,7 @@ impl Executor<'_> {
             .http_client(self.client.clone())
             .sleep_impl(TokioSleep::new())
             .time_source(SystemTimeSource::new())
-            .retry_config(self.retry_config())
+            .retry_config(self.clock_skew_retry())
             .timeout_config(self.timeout_config())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
@@ -266,6 +272,7 @@ impl Executor<'_> {
             outcome: self.client.outcome(),
             timed_out: matches!(error, SdkError::TimeoutError(_)),
             now: Some((self.clock)()),
+            tries: self.client.tries(),
         }
     }
 }

@@ -15,10 +15,16 @@
 //! | `dial` | Happy Eyeballs |
 //! | `tunnel` | CONNECT through a proxy |
 //! | `tls` | handshakes and what their errors mean |
+//! | `connection` | all of these together; connections opened early |
+//! | `exchange` | one request and its response |
+//! | `attempts` | retries |
 //! | `client` | the connector that the SDK calls |
 
+mod attempts;
 mod client;
+mod connection;
 mod dial;
+mod exchange;
 mod failure;
 mod origin;
 mod resolve;
@@ -27,7 +33,7 @@ mod tunnel;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-pub(super) use self::client::{Client, ClientOptions};
+pub(super) use self::client::{Client, ClientOptions, Tries};
 pub use self::failure::Failure;
 pub(super) use self::failure::RequestOutcome;
 pub(super) use self::origin::is_url;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
-use super::http::Failure;
+use super::http::{Failure, Tries};
 use super::redact::one_line;
 use crate::principal::{Endpoint, Sso};
 use crate::problem::{Problem, ProblemKind};
@@ -356,19 +356,22 @@ impl Problem {
 
 /// Any service that does not answer as it should.
 impl Problem {
-    pub(super) fn throttled(service: &str) -> Self {
+    pub(super) fn throttled(service: &str, tries: Option<Tries>) -> Self {
         Self::new(
             ProblemKind::Unavailable,
-            format!("{service} is throttling requests"),
+            format!("{service} is throttling requests{}", shown_tries(tries)),
             "try again later; one token serves all registries of a region for 12 hours",
         )
         .shared()
     }
 
-    pub(super) fn server_error(service: &str, status: u16) -> Self {
+    pub(super) fn server_error(service: &str, status: u16, tries: Option<Tries>) -> Self {
         Self::new(
             ProblemKind::Unavailable,
-            format!("{service} failed with HTTP status {status}"),
+            format!(
+                "{service} failed with HTTP status {status}{}",
+                shown_tries(tries)
+            ),
             "try again; https://health.aws.amazon.com reports outages",
         )
         .shared()
@@ -433,5 +436,15 @@ fn span(seconds: u64) -> String {
         120..=7199 => format!("{} minutes", seconds / 60),
         7200..=172_799 => format!("{} hours", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How often a request was sent, where that was more than once.
+fn shown_tries(tries: Option<Tries>) -> String {
+    match tries {
+        Some(Tries { count, elapsed }) if count > 1 => {
+            format!(" ({count} attempts in {:.1} s)", elapsed.as_secs_f32())
+        }
+        _ => String::new(),
     }
 }

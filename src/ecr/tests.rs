@@ -346,12 +346,20 @@ fn faults_of_the_service_are_told_apart() {
     ];
     for (script, requests, expected) in cases {
         let server = server(false, script);
-        let found = issue(&none(), &plan(server.url()), REGISTRY, 10.0);
+        let mut plan = plan(server.url());
+        plan.network.max_attempts = Some(3);
+        let found = issue(&none(), &plan, REGISTRY, 10.0);
         let text = match &found {
             Ok(_) => "ok".to_owned(),
             Err(error) => error.to_string(),
         };
-        assert_eq!(text, expected);
+        let (cause, tries) = text.split_once(" (3 attempts in ").unwrap_or((&text, ""));
+        assert_eq!(cause, expected);
+        assert_eq!(
+            tries.ends_with(" s)"),
+            cause != "ok" && requests > 1,
+            "{text}"
+        );
         assert_eq!(server.seen().len(), requests, "{expected}");
         assert!(*server.sent.lock().expect("whole") < 32 << 20);
         let shown = format!("{found:?} {text}");

@@ -204,14 +204,11 @@ impl<'a> Settings<'a> {
             Some(("REQUESTS_CA_BUNDLE".to_owned(), path))
         });
         let max_attempts = self.either("AWS_MAX_ATTEMPTS", "max_attempts");
-        let retry_mode = self.either("AWS_RETRY_MODE", "retry_mode");
         Network {
             ca_bundle: ca_bundle.map(|(setting, path)| CaBundle { setting, path }),
             max_attempts: max_attempts
                 .and_then(|text| text.trim().parse().ok())
                 .filter(|&attempts| attempts > 0),
-            adaptive_retry: retry_mode
-                .is_some_and(|mode| mode.trim().eq_ignore_ascii_case("adaptive")),
         }
     }
 }

@@ -95,6 +95,8 @@ impl Who {
     fn user(self, url: &str) -> Helper {
         let helper = Helper::new()
             .env("AWS_ENDPOINT_URL", url)
+            // Throttling would be retried until the deadline.
+            .env("AWS_MAX_ATTEMPTS", "3")
             .env("AWS_REGION", "us-east-1");
         match self {
             Ecr | Public => helper.keys(),
@@ -276,25 +278,25 @@ fn general() -> Vec<Row> {
         fails(
             "reset at once",
             Fault::Connections(Accept::Reset),
-            1..=3,
+            1..=4,
             BROKEN,
         ),
         fails(
             "closed at once",
             Fault::Connections(Accept::Close),
-            1..=3,
+            1..=4,
             BROKEN,
         ),
         fails(
             "garbage",
             Fault::Connections(Accept::Garbage),
-            1..=3,
+            1..=4,
             &["connection to ", "the TLS handshake with "],
         ),
         fails(
             "hang at connect",
             Fault::Connections(Accept::Hang),
-            1..=3,
+            1..=4,
             LATE,
         ),
         token(

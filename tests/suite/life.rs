@@ -51,8 +51,8 @@ fn stale_token_is_served_when_renewal_fails() {
     }
     assert_eq!(
         fake.count("ecr"),
-        4,
-        "three attempts, then none for a minute"
+        6,
+        "five attempts, then none for a minute"
     );
 }
 

@@ -360,7 +360,7 @@ fn attempts_are_as_many_as_are_set() {
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::status(503)));
     for (variable, key, expected) in [
-        ("", "", 3),
+        ("", "", 5),
         ("1", "", 1),
         ("2", "max_attempts = 1", 2),
         ("", "max_attempts = 2", 2),

@@ -30,14 +30,29 @@ pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-#[cfg(not(feature = "fips"))]
+/// The first group is the one that a key share is sent for. AWS's s2n takes P-256 or x25519,
+/// whichever has a share, and its FIPS policies P-256 alone: any other first group would cost a
+/// round trip there. With FIPS this also leaves no post-quantum group without a share.
 fn crypto() -> CryptoProvider {
-    rustls::crypto::ring::default_provider()
+    #[cfg(not(feature = "fips"))]
+    let provider = rustls::crypto::ring::default_provider();
+    #[cfg(feature = "fips")]
+    let provider = rustls::crypto::default_fips_provider();
+    let mut groups = provider.kx_groups.clone();
+    groups.retain(|group| is_elliptic(group.name()));
+    groups.sort_by_key(|group| group.name() != rustls::NamedGroup::secp256r1);
+    CryptoProvider {
+        kx_groups: groups,
+        ..provider
+    }
 }
 
-#[cfg(feature = "fips")]
-fn crypto() -> CryptoProvider {
-    rustls::crypto::default_fips_provider()
+fn is_elliptic(group: rustls::NamedGroup) -> bool {
+    use rustls::NamedGroup as Group;
+    matches!(
+        group,
+        Group::secp256r1 | Group::secp384r1 | Group::secp521r1 | Group::X25519
+    )
 }
 
 pub(super) async fn handshake(
@@ -76,5 +91,24 @@ fn handshake_failure(host: &str, error: &io::Error) -> Failure {
             at: host,
             what: format!("in the TLS handshake: {}", io_words(error)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::NamedGroup;
+
+    use super::*;
+
+    #[test]
+    fn key_share_is_for_p256() {
+        let groups: Vec<_> = crypto()
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect();
+        assert_eq!(groups.first(), Some(&NamedGroup::secp256r1));
+        assert!(groups.contains(&NamedGroup::secp384r1), "{groups:?}");
+        assert!(groups.into_iter().all(is_elliptic));
     }
 }

@@ -4,8 +4,6 @@
 //! earlier ones may still respond. Each address family is a question of its own: the first one with
 //! addresses is passed on at once, and the failure of one is not that of the name.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -18,6 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::files::ResolverSettings;
 use super::message::{Answer, Family, answer, query};
 use super::{NotFound, Results};
+use crate::ecr::retry::random;
 
 /// How long a server may be silent before the next one is asked as well. Doubles each time.
 const NEXT_SERVER: Duration = Duration::from_millis(250);
@@ -30,11 +29,6 @@ const OTHER_FAMILY: Duration = Duration::from_secs(2);
 
 /// Queries in flight: enough for every server and attempt, so a bound of last resort.
 const MAX_QUERIES: usize = 30;
-
-/// 64 bits that cannot be predicted: std seeds its hashers from the operating system.
-pub(in crate::ecr) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
 
 /// Sends the addresses of the name to `found` as they come in.
 pub(super) async fn by_servers(

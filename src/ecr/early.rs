@@ -1,0 +1,67 @@
+//! Which connections a plan is certain to need, so that they are opened while its source is asked.
+
+use crate::ecr::executor::Executor;
+use crate::principal::{Endpoint, Plan, Role, Source};
+
+impl Executor<'_> {
+    /// Opens the connections of the plan's later requests. The first request opens its own.
+    pub(super) async fn connect_early(&self, plan: &Plan, has_session: bool, roles: &[Role]) {
+        let waits = match &plan.source {
+            _ if has_session => false,
+            Source::Environment(_) | Source::Static { .. } => false,
+            Source::Process { .. }
+            | Source::Sso(_)
+            | Source::Login(_)
+            | Source::WebIdentity(_)
+            | Source::Container(_)
+            | Source::InstanceMetadata(_) => true,
+        };
+        if !waits && roles.is_empty() {
+            return;
+        }
+        let mut urls = Vec::new();
+        if let (false, Source::Sso(sso)) = (has_session, &plan.source) {
+            urls.extend(portal_url(&sso.portal).await);
+        }
+        if let (true, Some(role)) = (waits, roles.first()) {
+            urls.extend(sts_url(&role.sts).await);
+        }
+        urls.extend(plan.api.url.clone());
+        self.client
+            .connect_early(urls.iter().map(String::as_str), self.connect_limit());
+    }
+}
+
+/// The URL that the SDK chooses.
+async fn sts_url(sts: &Endpoint) -> Option<String> {
+    use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+    let params = Params::builder()
+        .region(&sts.region)
+        .use_fips(sts.fips)
+        .use_dual_stack(sts.dual_stack)
+        .set_endpoint(sts.url.clone())
+        .build()
+        .ok()?;
+    let chosen = DefaultResolver::new()
+        .resolve_endpoint(&params)
+        .await
+        .ok()?;
+    Some(chosen.url().to_owned())
+}
+
+/// The URL that the SDK chooses.
+async fn portal_url(portal: &Endpoint) -> Option<String> {
+    use aws_sdk_sso::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
+    let params = Params::builder()
+        .region(&portal.region)
+        .use_fips(portal.fips)
+        .use_dual_stack(portal.dual_stack)
+        .set_endpoint(portal.url.clone())
+        .build()
+        .ok()?;
+    let chosen = DefaultResolver::new()
+        .resolve_endpoint(&params)
+        .await
+        .ok()?;
+    Some(chosen.url().to_owned())
+}
