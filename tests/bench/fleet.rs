@@ -5,8 +5,12 @@
 //!
 //! The pauses are those of the program itself: its module is compiled in.
 
-// Only parts of it are needed here.
-#[allow(dead_code)]
+#![allow(
+    clippy::pedantic,
+    reason = "virtual time is counted in floats and small integers"
+)]
+
+#[allow(dead_code, reason = "only parts of it are needed here")]
 #[path = "../../src/ecr/retry.rs"]
 mod retry;
 

@@ -12,6 +12,7 @@ mod support;
 mod cmd;
 mod fake;
 mod faults;
+mod fleet;
 mod kubelet;
 mod life;
 #[cfg(target_os = "linux")]

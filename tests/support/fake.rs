@@ -25,7 +25,7 @@ use serde_json::json;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use authority::Authority;
-pub use behaviour::{Accept, Answer, Behaviour, Good, Script};
+pub use behaviour::{Accept, Answer, Behaviour, Good, RateLimit, Script};
 use http::{Reply, Request, Stream};
 use services::{Asked, Service};
 
@@ -81,6 +81,8 @@ struct State {
     made: HashMap<&'static str, usize>,
     numbers: HashMap<String, usize>,
     identity: u64,
+    /// What is in the bucket of ECR's limit, and since when.
+    bucket: Option<(f64, Instant)>,
 }
 
 impl State {
@@ -93,7 +95,22 @@ impl State {
             made: HashMap::new(),
             numbers: HashMap::new(),
             identity,
+            bucket: None,
         }
+    }
+
+    /// Whether ECR's limit lets one more call through.
+    fn admits(&mut self) -> bool {
+        let Some(limit) = self.behaviour.ecr_limit else {
+            return true;
+        };
+        let now = Instant::now();
+        let (held, since) = self.bucket.unwrap_or((limit.burst, now));
+        let gained = now.duration_since(since).as_secs_f64() * limit.per_second;
+        let held = (held + gained).min(limit.burst);
+        let admitted = held >= 1.0;
+        self.bucket = Some((if admitted { held - 1.0 } else { held }, now));
+        admitted
     }
 
     /// A number for the next credentials of this kind, from 1.
@@ -465,6 +482,9 @@ fn serve(shared: &Shared, request: &Request, stream: &mut Stream) -> Next {
         *count += 1;
         let answer = match asked.service {
             Service::Unknown => Answer::default(),
+            Service::Ecr if !state.admits() => {
+                Answer::error(400, "ThrottlingException", "Rate exceeded")
+            }
             service => service.script(&state.behaviour).answer(nth).clone(),
         };
         let mut call = asked.call(request, stream.is_tls(), stream.server_name());

@@ -37,6 +37,15 @@ pub struct Behaviour {
     pub imds_region: String,
     /// What becomes of new connections.
     pub accept: Accept,
+    /// The limit of ECR's API, beyond which it throttles.
+    pub ecr_limit: Option<RateLimit>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateLimit {
+    pub per_second: f64,
+    pub burst: f64,
 }
 
 impl Default for Behaviour {
@@ -58,6 +67,7 @@ impl Default for Behaviour {
             imds_v1: false,
             imds_region: "us-east-1".to_owned(),
             accept: Accept::Serve,
+            ecr_limit: None,
         }
     }
 }
