@@ -37,8 +37,16 @@ struct Limit {
 
 /// Service Quotas L-55A41110, and ECR's page of common errors.
 const LIMITS: [Limit; 2] = [
-    Limit { name: "500/s", per_second: 500.0, burst: 500.0 },
-    Limit { name: "20/s, burst 200", per_second: 20.0, burst: 200.0 },
+    Limit {
+        name: "500/s",
+        per_second: 500.0,
+        burst: 500.0,
+    },
+    Limit {
+        name: "20/s, burst 200",
+        per_second: 20.0,
+        burst: 200.0,
+    },
 ];
 
 #[derive(Debug)]
@@ -94,7 +102,10 @@ fn simulate(
         }
     }
     times.sort_unstable();
-    let p95 = times.get(times.len() * 95 / 100).copied().unwrap_or_default();
+    let p95 = times
+        .get(times.len() * 95 / 100)
+        .copied()
+        .unwrap_or_default();
     Outcome {
         success: times.len() as f64 / f64::from(nodes),
         calls_per_token: made as f64 / times.len().max(1) as f64,
@@ -128,11 +139,18 @@ fn main() {
         for nodes in [100, 200, 500, 1000, 2000, 5000, 10_000] {
             for seconds in [20, 60] {
                 let outcome = fleet(nodes, seconds, limit, None);
-                row(&format!("{nodes} nodes, {}, {seconds} s", limit.name), &outcome);
+                row(
+                    &format!("{nodes} nodes, {}, {seconds} s", limit.name),
+                    &outcome,
+                );
             }
         }
     }
-    let small = Limit { name: "10/s, burst 10", per_second: 10.0, burst: 10.0 };
+    let small = Limit {
+        name: "10/s, burst 10",
+        per_second: 10.0,
+        burst: 10.0,
+    };
     let before = fleet(200, 20, small, Some(3));
     row("200 nodes, 10/s, burst 10, 20 s, 3 attempts", &before);
     let outcome = fleet(200, 20, small, None);
@@ -141,7 +159,10 @@ fn main() {
     for (share, success, p95) in [(0.5, 0.999, 5), (0.9, 0.45, 20)] {
         let twenty = Duration::from_secs(20);
         let outcome = simulate(10_000, twenty, None, |_, random| random >= share);
-        row(&format!("{:.0} % throttled at random, 20 s", share * 100.0), &outcome);
+        row(
+            &format!("{:.0} % throttled at random, 20 s", share * 100.0),
+            &outcome,
+        );
         assert!(outcome.success >= success, "{outcome:?}");
         assert!(outcome.p95 < Duration::from_secs(p95), "{outcome:?}");
     }
