@@ -134,6 +134,7 @@ impl Who {
             Metadata => &[
                 "no AWS credentials found",
                 "unexpected response from instance metadata",
+                "instance metadata gives no session token",
             ],
             _ => &[],
         }
@@ -925,12 +926,11 @@ impl Case {
             for name in ["AWS_ENDPOINT_URL", "AWS_EC2_METADATA_SERVICE_ENDPOINT"] {
                 helper.set(name, other.url());
             }
-            helper.set(
-                "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-                format!("{}/creds", other.url()),
-            );
-            if self.who != Container {
-                helper.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "");
+            if self.who == Container {
+                helper.set(
+                    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                    format!("{}/creds", other.url()),
+                );
             }
             (other, false)
         } else {

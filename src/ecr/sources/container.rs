@@ -61,6 +61,7 @@ impl Executor<'_> {
             headers,
             connect: CONNECT,
             read: READ,
+            retry_timeouts: true,
         };
         let attempts = self.network.max_attempts.unwrap_or(ATTEMPTS);
         let sent = request.send_with_retries(&client, attempts, RETRY_PAUSE);

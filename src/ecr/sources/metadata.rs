@@ -146,9 +146,10 @@ impl Service<'_> {
             headers: vec![(TTL, HeaderValue::from_static("21600"))],
             connect: self.settings.timeout.unwrap_or(TIMEOUT),
             read: self.settings.timeout.unwrap_or(TIMEOUT),
+            // A token that does not come the first time is lost for good.
+            retry_timeouts: self.settings.attempts.is_some(),
         };
-        // A token that does not come the first time is lost for good, unless more was asked for.
-        let attempts = self.settings.attempts.unwrap_or(1);
+        let attempts = self.settings.attempts.unwrap_or(ATTEMPTS);
         let response = match request
             .send_with_retries(&self.client, attempts, RETRY_PAUSE)
             .await
@@ -181,6 +182,7 @@ impl Service<'_> {
                 .collect(),
             connect: self.settings.timeout.unwrap_or(TIMEOUT),
             read: self.settings.timeout.unwrap_or(READ),
+            retry_timeouts: true,
         };
         let attempts = self.settings.attempts.unwrap_or(ATTEMPTS);
         let response = request

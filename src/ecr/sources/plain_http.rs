@@ -17,6 +17,8 @@ pub(super) struct PlainRequest {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) connect: Duration,
     pub(super) read: Duration,
+    /// Whether a response that did not come in time is requested again.
+    pub(super) retry_timeouts: bool,
 }
 
 /// A response, whatever its status.
@@ -58,11 +60,11 @@ impl PlainRequest {
             left -= 1;
             let transient = match &result {
                 Ok(response) => response.status >= 500,
+                Err(Failure::TimedOut { .. }) => self.retry_timeouts,
                 Err(failure) => matches!(
                     failure,
                     Failure::Refused { .. }
                         | Failure::Broken { .. }
-                        | Failure::TimedOut { .. }
                         | Failure::TooMany { .. }
                         | Failure::Dns {
                             temporary: true,

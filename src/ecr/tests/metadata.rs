@@ -118,11 +118,15 @@ fn metadata_timeout_and_attempts_are_settings() {
 
 #[test]
 fn a_busy_service_is_asked_again() {
-    let mut script = script(token(""));
-    script.insert(1, Act::Reply(503, "", String::new()));
-    let server = server(false, script);
-    assert_eq!(identify(on_instance(&server), None), Ok("ASIAC".into()));
-    assert_eq!(server.seen().len(), 4);
+    for at in 0..3 {
+        let mut script = script(token(""));
+        script.insert(at, Act::Reply(503, "", String::new()));
+        let server = server(false, script);
+        assert_eq!(identify(on_instance(&server), None), Ok("ASIAC".into()));
+        let seen = server.seen();
+        assert_eq!(seen.len(), 4);
+        assert!(seen[3].contains("sentinel-token"));
+    }
 }
 
 #[test]
