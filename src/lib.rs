@@ -59,6 +59,7 @@ pub mod fuzzing {
     pub use crate::principal::{CacheKey, Endpoint, Identity, Plan, Selection, Surroundings, plan};
     pub use crate::problem::{Problem, ProblemKind};
     pub use crate::registry::{PARTITIONS, Registry, Service};
+    pub use crate::rules::Rules;
     pub use crate::secret::Secret;
     pub use crate::settings::CacheDir;
     pub use crate::token::{Login, Token};

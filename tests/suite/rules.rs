@@ -436,3 +436,69 @@ fn the_file_is_beside_the_aws_config_file() {
     helper.secret(HOST);
     assert_eq!(signers(&fake).0, "AKIAFAKETOOLS0000001");
 }
+
+/// Every hostile file is refused at once, without a call, with words of its own.
+#[test]
+fn hostile_files_are_refused_at_once() {
+    let fake = Fake::start();
+    let sections: String = "[111122223333]\nprofile = prod\n".repeat(100_000);
+    let refused = |helper: &Helper, words: &str| {
+        let output = helper.get(HOST);
+        assert_eq!(
+            (output.code, &*output.stdout),
+            (Some(1), NOT_FOUND),
+            "{words}"
+        );
+        assert!(output.stderr.contains(words), "{words}: {output:?}");
+        // A few milliseconds; the rest is for a busy machine and an unoptimised build.
+        assert!(
+            output.elapsed.as_secs() < 5,
+            "{words}: {:?}",
+            output.elapsed
+        );
+    };
+    for (text, words) in [
+        (vec![b'a'; 10 << 20], "is larger than 8 MiB"),
+        (vec![b'['; 7 << 20], "the section's name does not end"),
+        (vec![b'\n'; 10 << 20], "is larger than 8 MiB"),
+        (
+            b"[*]\nprofile = \xff\n".to_vec(),
+            "line 2: this is not UTF-8",
+        ),
+        (
+            sections.into_bytes(),
+            "is there twice, in line 1 and in line 3",
+        ),
+    ] {
+        let helper = user(&fake, "");
+        helper.write(FILE, text);
+        refused(&helper, words);
+    }
+    let helper = user(&fake, "[*]\nprofile = tools\n");
+    let at = helper.path(FILE);
+    for (mode, is_good) in [(0o644, true), (0o600, true), (0o664, false), (0o646, false)] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).expect("ours");
+        match is_good {
+            true => drop(helper.secret(HOST)),
+            false => refused(&helper, "can be written by other users"),
+        }
+    }
+    std::fs::remove_file(&at).expect("it is there");
+    std::fs::create_dir(&at).expect("free");
+    refused(&helper, "is not a regular file");
+    std::fs::remove_dir(&at).expect("it is empty");
+    let made = std::process::Command::new("mkfifo").arg(&at).status();
+    assert!(made.expect("mkfifo").success());
+    refused(&helper, "is not a regular file");
+    if rustix::process::geteuid().is_root() {
+        // Its own name, but another user's file.
+        let theirs = helper.path("~/theirs");
+        std::fs::write(&theirs, "[*]\nprofile = prod\n").expect("ours");
+        std::os::unix::fs::chown(&theirs, Some(1234), None).expect("root");
+        std::fs::remove_file(&at).expect("it is there");
+        std::os::unix::fs::symlink(theirs, &at).expect("free");
+        refused(&helper, "belongs to another user");
+    }
+    assert_eq!(fake.count("ecr"), 1);
+}

@@ -1,6 +1,7 @@
-//! Any AWS config and credentials files lead to a plan or to an error, twice to the same, and no
-//! plan, error or line of the log shows a secret. Input: the config file, a NUL, the credentials
-//! file, a NUL, then a line for each variable.
+//! Any AWS config, credentials and rules files lead to a plan or to an error, twice to the same,
+//! and no plan, error or line of the log shows a secret. A name that the rules do not hold leads to
+//! no registry. Input: the config file, a NUL, the credentials file, a NUL, a line for each
+//! variable, a NUL, then the rules file.
 #![no_main]
 
 use std::cell::RefCell;
@@ -10,7 +11,7 @@ use std::fs;
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
 use docker_credential_ecr_login::fuzzing::Registry;
-use docker_credential_ecr_login::fuzzing::{Selection, Surroundings, plan};
+use docker_credential_ecr_login::fuzzing::{Rules, Selection, Surroundings, plan};
 use libfuzzer_sys::fuzz_target;
 
 const HOSTS: [&str; 3] = [
@@ -18,6 +19,9 @@ const HOSTS: [&str; 3] = [
     "123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com",
     "public.ecr.aws",
 ];
+
+/// A name of the user's own, as far as the rules hold it.
+const OWN: &str = "registry.example.com";
 
 /// Stands in the seeds as each kind of secret.
 const SENTINEL: &str = "SENTINELSECRET";
@@ -29,7 +33,7 @@ thread_local! {
 fuzz_target!(|bytes: &[u8]| {
     HOME.with(|home| {
         let home = home.path();
-        let mut parts = bytes.splitn(3, |byte| *byte == 0);
+        let mut parts = bytes.splitn(4, |byte| *byte == 0);
         for name in ["config", "credentials"] {
             let dir = home.join(".aws");
             fs::create_dir_all(&dir).expect("in memory");
@@ -37,17 +41,40 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let variables = String::from_utf8_lossy(parts.next().unwrap_or_default());
         let variables = variables.lines().filter_map(|line| line.split_once('='));
+        let text = parts.next().unwrap_or_default();
+        fs::write(home.join(".aws/ecr-login"), text).expect("in memory");
         // Only ours, so that no file of the machine is read.
         let variables = variables
-            .filter(|(name, _)| name.starts_with("AWS_") && !name.contains("FILE"))
+            .filter(|(name, _)| {
+                name.starts_with("AWS_") && !name.contains("FILE") && name != "AWS_ECR_CONFIG"
+            })
             .map(|(name, value)| (name.to_owned(), value.to_owned().into()));
         let env = Env::of(variables.chain([("HOME".to_owned(), home.as_os_str().to_owned())]));
         let lines = RefCell::new(String::new());
         let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push_str(&line.to_string());
-        let selection = Selection::default();
+        let rules = Rules::load(&env);
+        let note = |problem: &dyn fmt::Display| lines.borrow_mut().push_str(&problem.to_string());
+        if let Ok(rules) = &rules {
+            for finding in rules.findings() {
+                note(&finding.problem);
+            }
+            let holds_own = String::from_utf8_lossy(text).to_lowercase().contains(OWN);
+            assert!(holds_own || !matches!(rules.resolve(OWN), Ok(Some(_))));
+        }
         let surroundings = Surroundings::read(&env, Log::to(&write));
         for host in HOSTS {
             let registry = Registry::from_server_url(host).expect("ECR's");
+            let selection = match rules.as_ref().map(|rules| rules.selection(&registry)) {
+                Ok(Ok(selection)) => selection,
+                Ok(Err(problem)) => {
+                    note(&problem);
+                    continue;
+                }
+                Err(problem) => {
+                    note(problem);
+                    Selection::default()
+                }
+            };
             let first = plan(&surroundings, &registry, &selection);
             let second = plan(&Surroundings::read(&env, Log::off()), &registry, &selection);
             // A file that names itself a token is a moving target; nothing else is.
