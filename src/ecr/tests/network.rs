@@ -18,9 +18,13 @@ fn what_hangs_ends_with_the_deadline() {
 
 #[test]
 fn nobody_listening_and_no_such_name_are_told_apart() {
-    let free = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let port = free.local_addr().expect("bound").port();
-    drop(free);
+    // Bound and not listening: a port that was given back may be taken by another test.
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let held = held.expect("socket");
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    held.bind(&any.into()).expect("loopback");
+    let address = held.local_addr().expect("bound").as_socket();
+    let port = address.expect("IPv4").port();
     for (url, expected) in [
         (
             format!("http://127.0.0.1:{port}"),
