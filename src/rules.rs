@@ -24,6 +24,7 @@ use crate::registry::{Registry, host_and_port};
 use crate::settings::PROFILE;
 
 use file::RulesFile;
+pub(crate) use file::path;
 use scan::{Event, scan, value_of};
 
 /// The section for what no other section names.

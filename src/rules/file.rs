@@ -62,7 +62,7 @@ impl RulesFile {
 
 /// Where the file is, and whether a variable names it; none if it is switched off or there is no
 /// place for it.
-pub(super) fn path(env: &Env) -> Option<(PathBuf, bool)> {
+pub(crate) fn path(env: &Env) -> Option<(PathBuf, bool)> {
     match env.path(VARIABLE) {
         // The usual way to say "no file" to programs that know no other.
         Some(path) if path == Path::new("/dev/null") => return None,

@@ -11,8 +11,8 @@ use crate::edit::json::Document;
 use crate::edit::{Change, sections, toml};
 use crate::env::Env;
 use crate::problem::{Problem, ProblemKind};
-use crate::profile::Paths;
 use crate::registry::Registry;
+use crate::rules;
 
 /// How a line of the report begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,14 +245,6 @@ fn section_of(registry: &Registry) -> String {
     registry.account_id().unwrap_or(registry.host()).to_owned()
 }
 
-/// The rules file, and whether a variable names it; none where rules are switched off.
-pub(super) fn rules_path(env: &Env) -> Option<(PathBuf, bool)> {
-    match env.raw("AWS_ECR_CONFIG") {
-        Some(_) => Some((env.path("AWS_ECR_CONFIG")?, true)),
-        None => Some((Paths::find(env).config?.with_file_name("ecr-login"), false)),
-    }
-}
-
 /// The edit of the rules file.
 struct Rules {
     edit: Edit,
@@ -266,7 +258,7 @@ struct Rules {
 impl Rules {
     /// The file as it is; none if rules are switched off.
     fn read(env: &Env, job: &Job) -> Result<Option<Self>, Problem> {
-        let Some((path, is_named)) = rules_path(env) else {
+        let Some((path, is_named)) = rules::path(env) else {
             return match job.profile {
                 Some(_) if !job.remove => Err(Problem::new(
                     ProblemKind::Configuration,
