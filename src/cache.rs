@@ -33,7 +33,7 @@ use crate::principal::CacheKey;
 use crate::settings::CacheDir;
 use crate::token::Token;
 use entry::{CacheFile, Entry, LOGIN};
-use place::{Base, Owner, PathCheck};
+use place::{Owner, PathCheck};
 
 /// The directory of this layout below the base. A later layout has one of its own.
 const ROOT: &str = "v1";
@@ -374,14 +374,9 @@ impl<'a> Cache<'a> {
     /// Whether a directory of ours may be read: it and those above it are there and trusted.
     fn may_read(&self, dir: &Path) -> Result<bool, Error> {
         let root = self.base.join(ROOT);
-        match self.owner.base(&self.base, self.check)? {
-            Base::Missing => Ok(false),
-            // If `dir` does not exist, opening a file in it fails.
-            Base::Private if self.check == PathCheck::Quick => Ok(true),
-            Base::Private | Base::Open => {
-                Ok(self.owner.directory(&root)? && (dir == root || self.owner.directory(dir)?))
-            }
-        }
+        Ok(self.owner.base(&self.base, self.check)?
+            && self.owner.directory(&root)?
+            && (dir == root || self.owner.directory(dir)?))
     }
 
     fn is_there(&self, dir: &Path) -> bool {

@@ -4,9 +4,9 @@
 //! component up to the root directory belongs to the user or to root and is not writable by group
 //! or others; a sticky directory of root's, such as /tmp, is fine itself. Writing checks all of
 //! them, and so does reading where `AWS_ECR_CACHE_DIR` names the place. Reading from the default
-//! place is the path of every cached `get`, so it checks less: the home directory and everything
-//! between it and the base directory, but nothing below a base directory that only the user can
-//! enter.
+//! place is the path of every cached `get`, so it checks the base directory and those below it
+//! alone: whoever can write to a directory above can only put another directory of the user's
+//! own in its place.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -14,10 +14,6 @@ use std::path::Path;
 
 use super::Error;
 use super::disk::io_error;
-
-/// How many directories above the base reading from the default place checks: the user's cache
-/// directory and the home directory.
-const QUICK_PARENTS: usize = 2;
 
 pub(super) fn untrusted(path: &Path, why: &'static str) -> Error {
     Error::Untrusted {
@@ -100,32 +96,22 @@ impl Owner {
     }
 }
 
-/// How many components above the base reading checks.
+/// Whether reading checks the components above the base directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathCheck {
-    /// Those of the default place.
+    /// Only where the base directory is a link.
     Quick,
-    /// All of them.
+    /// Always.
     Full,
-}
-
-/// What is known of a base directory that may be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Base {
-    Missing,
-    /// No other user can enter it.
-    Private,
-    /// Other users can enter it, so what is inside has to be checked too.
-    Open,
 }
 
 impl Owner {
     /// Whether the base directory is there; an error if it is not trusted. A link of the user's or
     /// of root's is followed.
-    pub(super) fn base(self, base: &Path, check: PathCheck) -> Result<Base, Error> {
+    pub(super) fn base(self, base: &Path, check: PathCheck) -> Result<bool, Error> {
         let mut meta = match fs::symlink_metadata(base) {
             Ok(meta) => meta,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Base::Missing),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io_error("stat", base)(error)),
         };
         let is_link = meta.is_symlink();
@@ -136,14 +122,10 @@ impl Owner {
             meta = fs::metadata(base).map_err(io_error("follow", base))?;
         }
         self.judge(base, &meta)?;
-        match check {
-            PathCheck::Quick if !is_link => self.check_nearest_parents(base)?,
-            _ => self.check_path(base)?,
+        if is_link || check == PathCheck::Full {
+            self.check_path(base)?;
         }
-        match is_private(&meta) {
-            true => Ok(Base::Private),
-            false => Ok(Base::Open),
-        }
+        Ok(true)
     }
 
     /// Whether a directory below the base is there; an error if it is not trusted.
@@ -167,17 +149,6 @@ impl Owner {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(()),
         }
-    }
-
-    fn check_nearest_parents(self, base: &Path) -> Result<(), Error> {
-        for parent in base.ancestors().skip(1).take(QUICK_PARENTS) {
-            let meta = fs::symlink_metadata(parent).map_err(io_error("stat", parent))?;
-            if meta.is_symlink() {
-                return self.check_path(base);
-            }
-            self.judge_parent(parent, &meta)?;
-        }
-        Ok(())
     }
 
     /// Checks all existing components above `base`: as they are written, and, where one of them is
@@ -240,7 +211,7 @@ impl Owner {
     /// The base directory, created with its parents if it is missing: but never in a place that
     /// belongs to another user, as the home directory does under `sudo`.
     pub(super) fn make_base(self, base: &Path) -> Result<(), Error> {
-        if self.base(base, PathCheck::Full)? != Base::Missing {
+        if self.base(base, PathCheck::Full)? {
             return Ok(());
         }
         self.check_path(base)?;
@@ -256,8 +227,8 @@ impl Owner {
             make_directory(directory)?;
         }
         match self.base(base, PathCheck::Full)? {
-            Base::Missing => Err(io_error("stat", base)(ErrorKind::NotFound.into())),
-            Base::Private | Base::Open => Ok(()),
+            false => Err(io_error("stat", base)(ErrorKind::NotFound.into())),
+            true => Ok(()),
         }
     }
 
@@ -271,17 +242,6 @@ impl Owner {
         }
         restrict_directory(path)
     }
-}
-
-#[cfg(unix)]
-fn is_private(meta: &Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    meta.mode().trailing_zeros() >= 6
-}
-
-#[cfg(not(unix))]
-fn is_private(_: &Metadata) -> bool {
-    true
 }
 
 /// Creates one directory of mode 0700; one that another process has just created is as good.

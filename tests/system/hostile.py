@@ -211,7 +211,8 @@ def a_directory_of_another_user(world):
             check(world.get() != first, f"{level}: it was read")
             check("is owned by another user" in world.why(), f"{level}: the reason")
             check(entry.read_text() == text, f"{level}: it was written")
-            check(len(list(entry.parent.iterdir())) == 1, f"{level}: a file was left")
+            left = [path for path in entry.parent.iterdir() if path.suffix != ".issued"]
+            check(left == [entry], f"{level}: a file was left")
         os.chown(path, ALICE, ALICE)
         path.chmod(0o700)
         check(world.get() == first, f"{level}: it is ours again")
@@ -276,7 +277,7 @@ def a_full_disk(world):
         check("No space left on device" in done.stderr, f"{name}: {done.stderr}")
         check(world.get(OTHER, HOME=str(home)) is not None, name)
         check(world.get(HOME=str(home)) == first, f"{name}: what was there is lost")
-        files = [path.name for path in (home / ".cache").rglob("*") if path.is_file()]
+        files = [path.name for path in (home / ".cache").rglob("*.json")]
         check(len(files) == 1, f"{name}: left behind: {files}")
         shutil.rmtree(filler)
         kept = world.get(OTHER, HOME=str(home))
@@ -314,8 +315,8 @@ def a_config_file_that_cannot_be_read(world):
 
 
 def an_sso_login_that_cannot_be_written(world):
-    """As in a container with ~/.aws mounted read-only: a login that is still good serves, and one
-    whose renewal cannot be kept is not called expired."""
+    """As in a container with ~/.aws mounted read-only: a session that is still good serves, and one
+    that was renewed serves although it cannot be saved."""
     aws = world.home / ".aws"
     login = aws / "sso" / "cache" / f"{hashlib.sha1(b'corp').hexdigest()}.json"
     login.parent.mkdir(parents=True)
@@ -338,9 +339,7 @@ def an_sso_login_that_cannot_be_written(world):
     good = get(200)
     check((good.returncode, good.stderr) == (0, ""), good.stderr)
     over = get(-60)
-    check((over.returncode, over.stdout) == (1, NOT_FOUND), over.stdout)
-    check(f"was renewed, but {login} cannot be written" in over.stderr, over.stderr)
-    check("\nhint: make the file writable" in over.stderr, over.stderr)
+    check((over.returncode, over.stderr) == (0, ""), over.stderr)
 
 
 def memory_is_closed_to_the_same_user(world):
