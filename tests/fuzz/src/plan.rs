@@ -46,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
         // Only ours, so that no file of the machine is read.
         let variables = variables
             .filter(|(name, _)| {
-                name.starts_with("AWS_") && !name.contains("FILE") && name != "AWS_ECR_CONFIG"
+                name.starts_with("AWS_") && !name.contains("FILE") && *name != "AWS_ECR_CONFIG"
             })
             .map(|(name, value)| (name.to_owned(), value.to_owned().into()));
         let env = Env::of(variables.chain([("HOME".to_owned(), home.as_os_str().to_owned())]));
