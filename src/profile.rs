@@ -260,6 +260,18 @@ impl Config {
     }
 }
 
+/// The key ID and the secret in the `[Credentials]` of a file of boto 2, which has the same format.
+pub fn boto_keys(path: &Path, bytes: &[u8]) -> Result<Option<(String, Option<String>)>, Error> {
+    let file = File::of(path.to_owned(), bytes.to_vec());
+    let config = Config::scan([File::default(), file])?;
+    let section = config.profile("Credentials")?;
+    let found = section.and_then(|section| {
+        let own = |key: &str| section.get(key).map(str::to_owned);
+        Some((own("aws_access_key_id")?, own("aws_secret_access_key")))
+    });
+    Ok(found)
+}
+
 /// A profile or another section, merged from both files.
 pub struct Section<'a> {
     name: String,

@@ -124,6 +124,14 @@ impl<'a> Settings<'a> {
             let found = found.filter(|services| !services.is_empty());
             let services =
                 found.ok_or_else(|| problem::unknown_services(profile.name(), section))?;
+            if services
+                .get(name)
+                .is_some_and(|block| !block.starts_with('\n') && !block.is_empty())
+            {
+                let what =
+                    format_args!("{name} in [services {section}] has no indented lines below it");
+                return Err(problem::invalid(profile.name(), what));
+            }
             if let Some(url) = services
                 .nested(name, "endpoint_url")
                 .filter(|u| !u.is_empty())

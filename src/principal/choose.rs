@@ -190,7 +190,9 @@ impl Chooser<'_> {
         self.surroundings.check_files()?;
         let source = match web_identity()? {
             Some(source) => Some(source),
-            None => sources::container(env).or_else(|| sources::environment_of_go(env)),
+            None => sources::retired_files(self.surroundings)?
+                .or_else(|| sources::container(env))
+                .or_else(|| sources::environment_of_go(env)),
         };
         let source = match source {
             Some(source) => Some(source),

@@ -68,6 +68,14 @@ pub(super) fn file(error: &profile::Error) -> Problem {
     configuration(error.to_string(), hint)
 }
 
+/// A file that holds keys cannot be read.
+pub(super) fn unreadable(path: &Path, reason: &str) -> Problem {
+    file(&profile::Error::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    })
+}
+
 /// `named_by` is a variable, a rule, or the `source_profile` of another profile.
 pub(super) fn unknown_profile(profile: &str, named_by: &str, existing: &[String]) -> Problem {
     let hint = match nearest(profile, existing) {

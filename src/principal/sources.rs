@@ -1,6 +1,8 @@
 //! The sources outside of profiles: keys and a web identity in variables, the endpoint of a
 //! container, instance metadata.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::aws_settings::{Settings, is_true};
@@ -10,6 +12,7 @@ use super::surroundings::Surroundings;
 use super::{AccessKeys, Container, InstanceMetadata, Source, WebIdentity};
 use crate::env::Env;
 use crate::problem::Problem;
+use crate::profile;
 use crate::secret::Secret;
 
 /// `AWS_ACCESS_KEY_ID` and related variables. Half a pair is an error, never the next source.
@@ -45,6 +48,68 @@ pub(super) fn environment_of_go(env: &Env) -> Option<Source> {
         secret_access_key: Secret::new(secret),
         session_token: env.var("AWS_SESSION_TOKEN").map(Secret::new),
     }))
+}
+
+/// The files of the EC2 tools and of boto 2, which the AWS CLI still reads after all profiles.
+pub(super) fn retired_files(surroundings: &Surroundings) -> Result<Option<Source>, Problem> {
+    let env = &surroundings.env;
+    if let Some(path) = env.path("AWS_CREDENTIAL_FILE") {
+        let content = surroundings.file(&path);
+        let bytes = content.as_ref().as_ref();
+        let bytes = bytes.map_err(|e| problem::unreadable(&path, &e.to_string()))?;
+        let text = String::from_utf8_lossy(bytes);
+        let of = |key: &str| {
+            let pairs = text.lines().filter_map(|line| line.split_once('='));
+            let mut values = pairs.filter_map(|(k, v)| (k.trim() == key).then_some(v.trim()));
+            values.next_back().map(str::to_owned)
+        };
+        if let Some(id) = of("AWSAccessKeyId") {
+            return in_file(&path, id, of("AWSSecretKey")).map(Some);
+        }
+    }
+    let paths = match env.aws_path("BOTO_CONFIG") {
+        Some(path) => vec![path],
+        None => {
+            let home = env.home().map(|home| home.join(".boto"));
+            [Some("/etc/boto.cfg".into()), home]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+    };
+    for path in paths {
+        let content = surroundings.file(&path);
+        let bytes = match &*content {
+            Ok(bytes) => bytes,
+            Err(e) if is_missing(e) => continue,
+            Err(e) => return Err(problem::unreadable(&path, &e.to_string())),
+        };
+        let keys = profile::boto_keys(&path, bytes).map_err(|e| problem::file(&e))?;
+        if let Some((id, secret)) = keys {
+            return in_file(&path, id, secret).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn in_file(path: &Path, id: String, secret: Option<String>) -> Result<Source, Problem> {
+    let set = |value: &String| !value.trim().is_empty();
+    let place = format!("Credentials in {}", path.display());
+    let secret = secret.filter(set).filter(|_| set(&id));
+    let secret = secret.ok_or_else(|| problem::incomplete(&place, "the secret access key"))?;
+    Ok(Source::Static {
+        profile: place,
+        keys: AccessKeys {
+            access_key_id: id,
+            secret_access_key: Secret::new(secret),
+            session_token: None,
+        },
+    })
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
 fn not_blank(env: &Env, name: &str) -> Option<String> {

@@ -372,3 +372,48 @@ fn keys_end_a_chain_of_roles_where_a_role_would_go_on() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn files_of_boto_come_before_containers() {
+    let boto = "[Credentials]\naws_access_key_id = AKIABOTO\naws_secret_access_key = s\n";
+    let task = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", TASK);
+    let home = Home::new("[default]\nregion = us-east-1\n");
+    let path = home.write("keys", boto);
+    let named = ("BOTO_CONFIG", path.to_str().expect("UTF-8"));
+    let id = |plan: Plan| match plan.source {
+        Source::Static { keys, .. } => keys.access_key_id,
+        other => other.id().to_owned(),
+    };
+    assert_eq!(id(home.plan(&[task]).expect("plan")), "container");
+    assert_eq!(id(home.plan(&[task, named]).expect("plan")), "AKIABOTO");
+    home.write("keys", "[Credentials]\naws_access_key_id = AKIABOTO\n");
+    let error = home.plan(&[task, named]).expect_err("half a pair");
+    assert!(error.to_string().contains("secret"), "{error}");
+    home.write("keys", "AWSAccessKeyId = AKIAOLD\nAWSSecretKey = s\n");
+    let old = ("AWS_CREDENTIAL_FILE", named.1);
+    assert_eq!(id(home.plan(&[task, old]).expect("plan")), "AKIAOLD");
+}
+
+#[test]
+fn services_section_must_be_there() {
+    for services in ["", "[services s]\n", "[services s]\necr = http://x\n"] {
+        let config = format!("[default]\nservices = s\n{STATIC}{services}");
+        let error = Home::new(&config).plan(&[]).expect_err(services);
+        assert!(error.to_string().contains("[services s]"), "{error}");
+    }
+}
+
+#[test]
+fn endpoints_lose_user_and_password() {
+    for (url, expected) in [
+        ("http://user:pass@x/y", Some("http://x/y")),
+        ("https://a@b@x:8080", Some("https://x:8080")),
+        ("http://user:pass@", None),
+        ("http://x/@y", Some("http://x/@y")),
+    ] {
+        let config = format!("[default]\nendpoint_url = {url}\n{STATIC}");
+        let plan = Home::new(&config).plan(&[]);
+        let found = plan.ok().and_then(|plan| plan.api.url);
+        assert_eq!(found.as_deref(), expected, "{url}");
+    }
+}

@@ -2,7 +2,7 @@
 
 In files and variables `{home}` is the case's home directory, `{ca}` the certificate that the fake
 AWS is trusted by. Where nothing else is said, instance metadata answers: whoever misses what is
-configured takes the instance's role, and is caught.
+configured takes the instance's role, and is caught. One table, so this file is longer than others.
 """
 
 import base64
@@ -58,8 +58,8 @@ DIFFERENCES = {
         "Asks `portal.sso.us-east-1a.amazonaws.com` for `sso_region = us-east-1a`", "Refuses it",
         "what is not a region must not become a host name"),
     "blank settings": (
-        "Refuses blank settings such as `external_id =`, `sso_session =`, `login_session =` beside keys, "
-        "an empty `REQUESTS_CA_BUNDLE` or endpoint mode, and blanks around a URL",
+        "Refuses blank settings such as `external_id =`, `login_session =` beside keys, an empty "
+        "`AWS_PROFILE`, `AWS_CA_BUNDLE` or endpoint mode, and blanks around a URL",
         "Takes them as not set, and ignores the blanks",
         "the AWS CLI fails there, and what is blank names nothing"),
     "switches": (
@@ -81,12 +81,15 @@ DIFFERENCES = {
     "legacy refresh": (
         "Never renews the token of a profile with `sso_start_url` of its own",
         "Renews it, if `aws sso login` left what is needed", "a pull works instead of failing"),
+    "console session": (
+        "Refuses a session of `aws login` that cannot be renewed", "Uses it until it expires",
+        "it is the same identity, and valid"),
+    "profile variables": (
+        "Version 1 takes `AWS_DEFAULT_PROFILE` before `AWS_PROFILE`",
+        "Takes `AWS_PROFILE` first, as version 2 and the SDK for Go", "versions differ"),
     "container names": (
         "Knows `localhost` as the only name in `AWS_CONTAINER_CREDENTIALS_FULL_URI`",
         "Takes a name that leads to loopback alone, as the SDKs", "the addresses decide"),
-    "container URLs": (
-        "Takes a user, a password and `HTTP://` in `AWS_CONTAINER_CREDENTIALS_FULL_URI`",
-        "Refuses them", "no agent sets such a URL"),
     "global STS": (
         "Version 1 calls `sts.amazonaws.com` with `AWS_STS_REGIONAL_ENDPOINTS=legacy`",
         "Calls STS in the registry's region, as version 2 and the SDK for Go",
@@ -108,9 +111,9 @@ SHOWN_BY = {
         credentials file: spaces in the header; credentials file: tab after the name""",
     "other partition": "role: ARN of China; SSO: region of China",
     "region of SSO": "SSO: region that is none",
-    "blank settings": """role: with blank external ID; SSO: session blank; login: blank, keys; endpoint: blanks around;
+    "blank settings": """role: with blank external ID; login: blank, keys; endpoint: blanks around;
         metadata: mode ''; metadata: mode ' ipv6 '; certificates: REQUESTS_CA_BUNDLE=;
-        container: token file variable empty; container: token file variable empty, token""",
+        certificates: AWS_CA_BUNDLE=; profile empty""",
     "switches": """metadata: AWS_IMDS_USE_IPV6 ' true '; metadata: disabled ' true ';
         metadata: version 1 disabled ' true ', no token""",
     "paths": "web identity: ~ in the variable; web identity: ~ in the profile",
@@ -119,7 +122,8 @@ SHOWN_BY = {
     "expired": "environment keys, expired; container: expires 2020-01-01T00:00:00Z",
     "legacy refresh": "SSO: legacy, expired, with a refresh token",
     "container names": "container: full URI http://evil.example/x; container: full URI http://127.0.0.1.evil.example/x",
-    "container URLs": "container: full URI http://user:pass@127.0.0.1/x; container: full URI HTTP://127.0.0.1/x",
+    "console session": "login: no key; login: no refresh token",
+    "profile variables": "AWS_PROFILE and AWS_DEFAULT_PROFILE",
     "global STS": "endpoint: STS legacy endpoint",
     "no scheme": "endpoint: odd '//one.corp.example'",
     "metadata": "metadata: token 400; metadata: one attempt",
@@ -132,7 +136,7 @@ def explained(case, cli, ours):
         return ""
     if cli.failed and "ConfigParseError" in cli.error and not ours.failed:
         return "unused faults"
-    if "is incomplete" in ours.error and "ASIAEC2" in cli.signer():
+    if "is incomplete" in ours.error and cli.signer().startswith(("ASIAEC2", "ASIAECS")):
         return "half settings"
     named = "AWS_PROFILE" in case.env and "AWS_WEB_IDENTITY_TOKEN_FILE" in case.env
     if named and "ASIAWEB" in cli.signer() and ours.signer():
@@ -155,6 +159,8 @@ class Case:
     executable: tuple = ()
     signer: str | None = None
     differs: str = ""
+    # Whether HOME is not set, and the password file names the home directory.
+    homeless: bool = False
 
     def __post_init__(self):
         files = {}
@@ -366,7 +372,14 @@ def paths():
     cases += [
         Case("HOME empty", env={"HOME": ""}, files=files),
         Case("HOME unset, keys in the environment", env={"HOME": None} | env_keys(), files=files),
-        Case("HOME unset, nothing in the user's", env={"HOME": None} | NO_IMDS),
+        Case("HOME unset, nothing in the user's", env=NO_IMDS, homeless=True),
+        Case("HOME unset, config file", files=files, homeless=True),
+        Case("HOME unset, credentials file", "", f"[dev]\n{keys('DEV')}", DEV, homeless=True),
+        Case("HOME unset, ~ in the variable", env={"AWS_CONFIG_FILE": "~/x/cred"}, files=there, homeless=True),
+        Case("HOME unset, SSO", profile("dev", ACCOUNT + "sso_session = corp\n") + f"[sso-session corp]\n{PORTAL}", "",
+             DEV, sso_token("corp"), homeless=True),
+        Case("~root with another HOME", env={"AWS_CONFIG_FILE": "~root/none"}, files=files),
+        Case("~user", env={"AWS_CONFIG_FILE": "~tester/x/cred"}, files=there, homeless=True),
         Case("HOME with a slash at its end", env={"HOME": "{home}/"}, files=files),
     ]
     return cases
@@ -416,6 +429,8 @@ def names():
         Case("profile missing, keys in the environment", f"[default]\n{keys('DEF')}", env=DEV | env_keys()),
         Case("profile empty", f"[default]\n{keys('DEF')}", env={"AWS_PROFILE": ""}),
         Case("AWS_DEFAULT_PROFILE", "", f"[default]\n{keys('DEF')}[dev]\n{keys('DEV')}", {"AWS_DEFAULT_PROFILE": "dev"}),
+        Case("AWS_PROFILE and AWS_DEFAULT_PROFILE", "", f"[default]\n{keys('DEF')}[dev]\n{keys('DEV')}",
+             DEV | {"AWS_DEFAULT_PROFILE": "default"}),
         Case("profile in the wrong case", "", f"[Dev]\n{keys('DEV')}", DEV),
     ]
     return cases
@@ -494,6 +509,32 @@ def environment():
         cases.append(Case(f"role, region {region!r} in the source", profile("dev", role("r", "b")) +
                           profile("b", f"region = {region}\n"), f"[b]\n{keys('B')}", DEV))
     return cases
+
+
+def retired():
+    """What the AWS CLI still reads of boto 2 and of the EC2 tools."""
+    boto = f"[Credentials]\n{keys('BOTO')}"
+    ec2 = "# c\nAWSAccessKeyId=AKIAECTWO\nAWSSecretKey = s\n"
+    of = lambda name, files, env=None, **more: Case(f"retired file: {name}", env=env or {}, files=files, **more)
+    named = {"BOTO_CONFIG": "{home}/b"}
+    return [
+        of("~/.boto", {".boto": boto}), of("BOTO_CONFIG", {"b": boto}, named),
+        of("BOTO_CONFIG before ~/.boto", {"b": boto, ".boto": boto.replace("BOTO", "X")}, named),
+        of("BOTO_CONFIG missing, ~/.boto", {".boto": boto}, named),
+        of("BOTO_CONFIG by ~", {"b": boto}, {"BOTO_CONFIG": "~/b"}),
+        of("other sections", {".boto": "[Boto]\ndebug = 0\n"}),
+        of("no secret", {".boto": "[Credentials]\naws_access_key_id = AKIABOTO\n"}),
+        of("faulty", {".boto": "[Credentials]\nnothing\n" + boto}),
+        of("a directory", {".boto": None}),
+        of("after profiles", {".boto": boto, ".aws/config": f"[default]\n{keys('DEF')}"}),
+        of("before containers", {".boto": boto}, {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/x"}),
+        of("AWS_CREDENTIAL_FILE", {"e": ec2}, {"AWS_CREDENTIAL_FILE": "{home}/e"}),
+        of("AWS_CREDENTIAL_FILE by ~", {"e": ec2}, {"AWS_CREDENTIAL_FILE": "~/e"}),
+        of("AWS_CREDENTIAL_FILE before ~/.boto", {"e": ec2, ".boto": boto}, {"AWS_CREDENTIAL_FILE": "{home}/e"}),
+        of("AWS_CREDENTIAL_FILE missing", {}, {"AWS_CREDENTIAL_FILE": "{home}/e"}),
+        of("AWS_CREDENTIAL_FILE without ID", {"e": "x = y\n"}, {"AWS_CREDENTIAL_FILE": "{home}/e"}),
+        of("AWS_CREDENTIAL_FILE without secret", {"e": "AWSAccessKeyId=AKIAX\n"}, {"AWS_CREDENTIAL_FILE": "{home}/e"}),
+    ]
 
 
 def web_identity():
@@ -969,7 +1010,7 @@ def endpoints():
 
 
 def certificates():
-    of = lambda name, env=None, config="", files=None: Case(f"certificates: {name}", config, env=env_keys() | (env or {}),
+    of = lambda name, env=None, config="", files=None: Case(f"certificates: {name}", config, env=env_keys(AWS_MAX_ATTEMPTS="1") | (env or {}),
                                                            files=files or {})
     cases = []
     for variable in "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE":
@@ -1071,5 +1112,5 @@ def generated_settings(rng, count, seed):
     return cases
 
 
-GROUPS = (web_identity, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
+GROUPS = (web_identity, retired, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
           bytes_and_files, paths, names, layout, comments, metadata)
