@@ -9,8 +9,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
 use super::aws_settings;
 use super::problem;
 use crate::env::Env;
@@ -19,6 +17,7 @@ use crate::log::Log;
 use crate::problem::Problem;
 use crate::profile::{Config, Error, Paths};
 use crate::registry::Registry;
+use crate::secret::SecretBytes;
 
 /// The variables that decide anything here. Others are not read.
 const VARIABLES: &[&str] = &[
@@ -95,7 +94,7 @@ const FILE_LIMIT: usize = 1 << 20;
 const MOST_PROFILES: usize = 1000;
 
 /// What a file holds, or why that is unknown.
-pub(super) type Content = Rc<io::Result<Zeroizing<Vec<u8>>>>;
+pub(super) type Content = Rc<io::Result<SecretBytes>>;
 
 /// What was read.
 pub struct Surroundings {
@@ -174,7 +173,7 @@ impl Surroundings {
         if let Some((_, content)) = files.iter().find(|(read, _)| read == path) {
             return Rc::clone(content);
         }
-        let content = Rc::new(read_bounded(path, FILE_LIMIT).map(Zeroizing::new));
+        let content = Rc::new(read_bounded(path, FILE_LIMIT).map(SecretBytes::new));
         files.push((path.to_owned(), Rc::clone(&content)));
         content
     }
