@@ -355,8 +355,8 @@ class Case:
             if allowed is None or record.subject not in allowed:
                 raise Wrong(f"the helper was asked to {record.said}{said}")
             if step.fails:
-                if record.code != 1 or record.stdout.strip() != NOT_FOUND or not record.stderr:
-                    raise Wrong(f"not a refusal with a reason: {record.stdout!r}{said}")
+                if record.code != 1 or record.stdout.strip() != NOT_FOUND or record.stderr:
+                    raise Wrong(f"not a silent refusal: {record.stdout!r}{said}")
                 continue
             if record.code != 0 or record.stderr:
                 raise Wrong(f"the helper failed{said}")
