@@ -335,7 +335,12 @@ pub(super) fn check_keys(credentials: &Credentials, owner: &str) -> Result<(), P
 
 /// Whose credentials they are, for messages.
 fn owner_of(source: &Source, credentials: &Credentials) -> String {
-    let id = one_line(credentials.access_key_id());
+    // A malformed line of a config file can put a secret here.
+    let id = credentials.access_key_id();
+    let id = match id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        true => one_line(id),
+        false => "an odd key ID".to_owned(),
+    };
     match source {
         Source::Environment(_) => format!("the environment ({id})"),
         Source::Static { profile, .. } => format!("profile {profile:?} ({id})"),

@@ -466,3 +466,22 @@ fn a_crash_leaves_no_core_file() {
     let ours = abort(&format!("exec {program} get"), &|| fake.wait_for("ecr", 1));
     assert_eq!(ours, (Some(6), false));
 }
+
+#[test]
+fn odd_key_id_is_never_printed() {
+    let helper = Helper::new()
+        .env("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        .env("AWS_ECR_LOG", "debug")
+        .file(
+            "~/.aws/config",
+            "[default]\naws_access_key_id = AKIA SENTINEL\naws_secret_access_key = s\n",
+        );
+    let said = format!(
+        "{:?}",
+        helper.get("123456789012.dkr.ecr.us-east-1.amazonaws.com")
+    );
+    assert!(
+        said.contains("an odd key ID") && !said.contains("SENTINEL"),
+        "{said}"
+    );
+}
