@@ -18,13 +18,14 @@ mod sessions;
 mod sweep;
 
 use std::cell::Cell;
-use std::fmt;
+
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use thiserror::Error;
 
 pub use failures::NegativeEntry;
 
@@ -45,18 +46,20 @@ const DIR_TRIES: u32 = 32;
 const LONGEST_LIFE: TimeDelta = TimeDelta::hours(24);
 
 /// Why the cache could not do something.
-#[derive(Debug)]
-pub enum Error {
+#[derive(Debug, Error)]
+pub enum CacheError {
     /// A system call failed.
+    #[error("cannot {doing} {}: {error}", .path.display())]
     Io {
         /// `write`, `open`.
         doing: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// The system's error.
-        source: io::Error,
+        /// The system's error, which Display shows.
+        error: io::Error,
     },
     /// Another user could have tampered with it.
+    #[error("{} {why}", .path.display())]
     Untrusted {
         /// The file or directory.
         path: PathBuf,
@@ -64,10 +67,11 @@ pub enum Error {
         why: &'static str,
     },
     /// The host cannot be the name of a directory.
+    #[error("not a host name")]
     NoHost,
 }
 
-impl Error {
+impl CacheError {
     /// What a person can do about it.
     pub fn hint(&self) -> &'static str {
         match self {
@@ -76,29 +80,6 @@ impl Error {
                 "set AWS_ECR_CACHE_DIR to a directory that is yours and that only you can write"
             }
             Self::NoHost => "give the host name of a registry",
-        }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io {
-                doing,
-                path,
-                source,
-            } => write!(f, "cannot {doing} {}: {source}", path.display()),
-            Self::Untrusted { path, why } => write!(f, "{} {why}", path.display()),
-            Self::NoHost => f.write_str("not a host name"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io { source, .. } => Some(source),
-            _ => None,
         }
     }
 }
@@ -201,7 +182,7 @@ impl<'a> Cache<'a> {
         token: &Token,
         provenance: Provenance<'_>,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         let entry = Entry {
             ambient: provenance.ambient,
             session_digest: provenance.session_digest.map(str::to_owned),
@@ -221,7 +202,7 @@ impl<'a> Cache<'a> {
     }
 
     /// The registries of which something may be cached.
-    pub fn hosts(&self) -> Result<Vec<String>, Error> {
+    pub fn hosts(&self) -> Result<Vec<String>, CacheError> {
         let root = self.base.join(ROOT);
         Ok(match self.may_erase(&root)? {
             true => self.host_dirs().into_iter().map(|(host, _)| host).collect(),
@@ -230,7 +211,7 @@ impl<'a> Cache<'a> {
     }
 
     /// Removes the tokens of every principal, the stored login and the failures of one registry.
-    pub fn erase(&self, host: &str) -> Result<Erased, Error> {
+    pub fn erase(&self, host: &str) -> Result<Erased, CacheError> {
         let dir = self.base.join(ROOT).join(host);
         if !is_plain_host(host) || !self.may_erase(&dir)? {
             return Ok(Erased::default());
@@ -268,12 +249,12 @@ impl<'a> Cache<'a> {
 
     /// Whether there is a directory to erase from. One of the user's own that is not trusted is an
     /// error: what it holds may be used again one day.
-    fn may_erase(&self, dir: &Path) -> Result<bool, Error> {
+    fn may_erase(&self, dir: &Path) -> Result<bool, CacheError> {
         match self.may_read(dir) {
-            Err(Error::Untrusted { path, why })
+            Err(CacheError::Untrusted { path, why })
                 if fs::symlink_metadata(&path).is_ok_and(|meta| self.owner.is_ours(&meta)) =>
             {
-                Err(Error::Untrusted { path, why })
+                Err(CacheError::Untrusted { path, why })
             }
             // Nothing was cached where nothing can be read, or in another user's directory.
             readable => Ok(readable.unwrap_or(false)),
@@ -306,7 +287,7 @@ impl<'a> Cache<'a> {
         stem: &str,
         entry: &Entry,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         let file = format!("{stem}.json");
         let failed = |error: io::Error| disk::io_error("write", Path::new(&file))(error);
         let bytes = entry::format(host, stem, entry).map_err(|error| failed(error.into()))?;
@@ -372,7 +353,7 @@ impl<'a> Cache<'a> {
     }
 
     /// Whether a directory of ours may be read: it and those above it are there and trusted.
-    fn may_read(&self, dir: &Path) -> Result<bool, Error> {
+    fn may_read(&self, dir: &Path) -> Result<bool, CacheError> {
         let root = self.base.join(ROOT);
         Ok(self.owner.base(&self.base, self.check)?
             && self.owner.directory(&root)?
@@ -391,10 +372,10 @@ impl<'a> Cache<'a> {
     fn in_host_dir<T>(
         &self,
         host: &str,
-        act: impl Fn(&Path) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        act: impl Fn(&Path) -> Result<T, CacheError>,
+    ) -> Result<T, CacheError> {
         if !is_plain_host(host) {
-            return Err(Error::NoHost);
+            return Err(CacheError::NoHost);
         }
         let root = self.base.join(ROOT);
         let dir = root.join(host);
@@ -407,8 +388,8 @@ impl<'a> Cache<'a> {
                 .and_then(|()| self.owner.make_inner(&dir))
                 .and_then(|()| act(&dir));
             match done {
-                Err(Error::Io { source, .. })
-                    if source.kind() == ErrorKind::NotFound && tries < DIR_TRIES =>
+                Err(CacheError::Io { error, .. })
+                    if error.kind() == ErrorKind::NotFound && tries < DIR_TRIES =>
                 {
                     tries += 1;
                 }
@@ -418,8 +399,8 @@ impl<'a> Cache<'a> {
     }
 
     /// Logs why the cache is not used: once, although each use of it fails alike.
-    fn say(&self, error: &Error) {
-        let distrust = matches!(error, Error::Untrusted { .. });
+    fn say(&self, error: &CacheError) {
+        let distrust = matches!(error, CacheError::Untrusted { .. });
         if !(distrust && self.distrust_logged.replace(true)) {
             self.log.debug(format_args!("cache: not used: {error}"));
         }

@@ -253,7 +253,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         request: &Request<'_>,
         obtained: &Obtained,
         now: DateTime<Utc>,
-    ) -> Result<(), crate::cache::Error> {
+    ) -> Result<(), crate::cache::CacheError> {
         let (cache, host, key) = (request.cache, request.registry.host(), &request.key);
         let Obtained {
             token,

@@ -22,7 +22,7 @@ use std::path::Path;
 use file::{File, Header, Spelling, Topic, quoted_name, unquoted};
 use reader::{Body, Property, strip};
 
-pub use error::{Error, Fault};
+pub use error::{ConfigFileError, LineFault};
 pub use paths::Paths;
 
 /// Above this many bytes a file is not a config file.
@@ -78,7 +78,7 @@ impl fmt::Debug for Config {
 impl Config {
     /// Reads and scans both files; a missing one is empty. Fails only where no section of a file
     /// can be relied on.
-    pub fn load(paths: &Paths) -> Result<Self, Error> {
+    pub fn load(paths: &Paths) -> Result<Self, ConfigFileError> {
         Self::scan([
             File::read(paths.config.as_deref(), paths.named[0])?,
             File::read(paths.credentials.as_deref(), paths.named[1])?,
@@ -87,19 +87,19 @@ impl Config {
 
     /// The same from two texts, for tests without files.
     #[cfg(test)]
-    pub(crate) fn of(config: &str, credentials: &str) -> Result<Self, Error> {
+    pub(crate) fn of(config: &str, credentials: &str) -> Result<Self, ConfigFileError> {
         Self::of_bytes(config.into(), credentials.into())
     }
 
     #[cfg(test)]
-    pub(super) fn of_bytes(config: Vec<u8>, credentials: Vec<u8>) -> Result<Self, Error> {
+    pub(super) fn of_bytes(config: Vec<u8>, credentials: Vec<u8>) -> Result<Self, ConfigFileError> {
         Self::scan([
             File::of("config".into(), config),
             File::of("credentials".into(), credentials),
         ])
     }
 
-    fn scan(files: [File; 2]) -> Result<Self, Error> {
+    fn scan(files: [File; 2]) -> Result<Self, ConfigFileError> {
         let mut sections = Vec::new();
         for which in [WhichFile::Config, WhichFile::Credentials] {
             files[which as usize].scan(which, &mut sections)?;
@@ -108,17 +108,17 @@ impl Config {
     }
 
     /// The profile of this name, from both files.
-    pub fn profile(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+    pub fn profile(&self, name: &str) -> Result<Option<Section<'_>>, ConfigFileError> {
         self.section(Topic::Profile, name)
     }
 
     /// The `[sso-session name]` section.
-    pub fn sso_session(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+    pub fn sso_session(&self, name: &str) -> Result<Option<Section<'_>>, ConfigFileError> {
         self.section(Topic::SsoSession, name)
     }
 
     /// The `[services name]` section.
-    pub fn services(&self, name: &str) -> Result<Option<Section<'_>>, Error> {
+    pub fn services(&self, name: &str) -> Result<Option<Section<'_>>, ConfigFileError> {
         self.section(Topic::Services, name)
     }
 
@@ -136,12 +136,12 @@ impl Config {
     /// Everything that is wrong with the files, also in sections that are not used. Reads them
     /// whole, so this is for the debug log, and for when the files hold no credentials: what is
     /// wrong there may be the reason.
-    pub fn faults(&self) -> Vec<Error> {
+    pub fn faults(&self) -> Vec<ConfigFileError> {
         let mut errors = Vec::new();
         for file in &self.files {
             errors.extend(file.unreadable.clone());
             let mut faults = reader::faults(&file.text.0);
-            faults.extend(file.invalid.iter().map(|&line| (line, Fault::NotUtf8)));
+            faults.extend(file.invalid.iter().map(|&line| (line, LineFault::NotUtf8)));
             faults.sort_unstable();
             errors.extend(
                 faults
@@ -152,7 +152,7 @@ impl Config {
         errors
     }
 
-    fn section(&self, topic: Topic, name: &str) -> Result<Option<Section<'_>>, Error> {
+    fn section(&self, topic: Topic, name: &str) -> Result<Option<Section<'_>>, ConfigFileError> {
         let named = |exact: bool| {
             let of_topic = self.sections.iter().filter(move |s| s.topic == topic);
             of_topic.filter(move |s| self.is_named(s, name, exact))
@@ -196,18 +196,18 @@ impl Config {
     fn merge<'a>(
         &'a self,
         headers: impl Iterator<Item = &'a Header>,
-    ) -> Result<Option<Section<'a>>, Error> {
+    ) -> Result<Option<Section<'a>>, ConfigFileError> {
         let mut chosen: [Option<&Header>; 2] = [None, None];
         let mut seen: Vec<&Header> = Vec::new();
         for header in headers {
             let file = &self.files[header.file as usize];
             if header.spelling == Spelling::Broken {
-                return Err(file.error(header.line, Fault::NoBracket));
+                return Err(file.error(header.line, LineFault::NoBracket));
             }
             let raw = self.at(header, &header.raw);
             let same = |h: &&Header| h.file == header.file && self.at(h, &h.raw) == raw;
             if seen.iter().any(same) {
-                return Err(file.error(header.line, Fault::DuplicateSection));
+                return Err(file.error(header.line, LineFault::DuplicateSection));
             }
             seen.push(header);
             chosen[header.file as usize] = Some(header);
@@ -230,7 +230,7 @@ impl Config {
     }
 
     /// The properties of a section, with those of its file's `[DEFAULT]` before them.
-    fn part(&self, header: Option<&Header>) -> Result<Vec<Property<'_>>, Error> {
+    fn part(&self, header: Option<&Header>) -> Result<Vec<Property<'_>>, ConfigFileError> {
         let Some(header) = header else {
             return Ok(Vec::new());
         };
@@ -247,7 +247,7 @@ impl Config {
                 let lines = file.text.0[header.body.clone()].matches('\n').count();
                 let lines = header.line..=header.line + lines;
                 if let Some(&line) = file.invalid.iter().find(|line| lines.contains(line)) {
-                    return Err(file.error(line, Fault::NotUtf8));
+                    return Err(file.error(line, LineFault::NotUtf8));
                 }
             }
             properties.append(&mut body.properties);
@@ -261,7 +261,10 @@ impl Config {
 }
 
 /// The key ID and the secret in the `[Credentials]` of a file of boto 2, which has the same format.
-pub fn boto_keys(path: &Path, bytes: &[u8]) -> Result<Option<(String, Option<String>)>, Error> {
+pub fn boto_keys(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Option<(String, Option<String>)>, ConfigFileError> {
     let file = File::of(path.to_owned(), bytes.to_vec());
     let config = Config::scan([File::default(), file])?;
     let section = config.profile("Credentials")?;

@@ -4,11 +4,11 @@
 //! clients compare against (docker-credential-helpers' `credentials` package), and docker reads
 //! errors from **stdout**.
 
-use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::secret::{self, Secret};
@@ -24,45 +24,33 @@ const LIMIT: usize = 64 * 1024;
 const USUAL: usize = 8 * 1024;
 
 /// An invalid request; its Display is what the client gets on stdout.
-#[derive(Debug)]
-pub enum Error {
+#[derive(Debug, Error)]
+pub enum ProtocolError {
     /// stdin could not be read.
+    #[error("cannot read stdin: {0}")]
     Unreadable(io::Error),
     /// stdin was neither closed nor complete before the deadline.
+    #[error("no complete request on stdin before the deadline")]
     Incomplete,
     /// More than 64 KiB on stdin.
+    #[error("more than {LIMIT} bytes on stdin")]
     TooLong,
     /// Not UTF-8.
+    #[error("stdin is not UTF-8")]
     NotUtf8,
     /// A control character inside of a server URL.
+    #[error("the server URL contains a control character")]
     ControlCharacter,
-    /// No server URL.
+    /// No server URL. Clients compare this text, to the letter.
+    #[error("no credentials server URL")]
     NoServerUrl,
-    /// No user name.
+    /// No user name. Clients compare this text, to the letter.
+    #[error("no credentials username")]
     NoUsername,
     /// The stdin of `store` is not its JSON object.
+    #[error("stdin is not the JSON object with ServerURL, Username and Secret")]
     NotCredentials,
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable(source) => write!(f, "cannot read stdin: {source}"),
-            Self::Incomplete => f.write_str("no complete request on stdin before the deadline"),
-            Self::TooLong => write!(f, "more than {LIMIT} bytes on stdin"),
-            Self::NotUtf8 => f.write_str("stdin is not UTF-8"),
-            Self::ControlCharacter => f.write_str("the server URL contains a control character"),
-            // These two are compared by clients, to the letter.
-            Self::NoServerUrl => f.write_str("no credentials server URL"),
-            Self::NoUsername => f.write_str("no credentials username"),
-            Self::NotCredentials => {
-                f.write_str("stdin is not the JSON object with ServerURL, Username and Secret")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// The form of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +77,7 @@ impl Form {
 }
 
 /// Reads a request from stdin, within the limit: until it is complete, or to the end.
-pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, Error> {
+pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, ProtocolError> {
     let mut bytes = secret::buffer(USUAL);
     bytes.resize(USUAL, 0);
     let mut length = 0;
@@ -98,11 +86,13 @@ pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, Error
             Ok(0) => break,
             Ok(read) => length += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == ErrorKind::TimedOut => return Err(Error::Incomplete),
-            Err(error) => return Err(Error::Unreadable(error)),
+            Err(error) if error.kind() == ErrorKind::TimedOut => {
+                return Err(ProtocolError::Incomplete);
+            }
+            Err(error) => return Err(ProtocolError::Unreadable(error)),
         }
         if length > LIMIT {
-            return Err(Error::TooLong);
+            return Err(ProtocolError::TooLong);
         }
         if form.is_complete(&bytes[..length]) {
             break;
@@ -119,25 +109,25 @@ pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, Error
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
             drop(Zeroizing::new(error.into_bytes()));
-            Err(Error::NotUtf8)
+            Err(ProtocolError::NotUtf8)
         }
     }
 }
 
 /// The server URL in the stdin of `get` and `erase`: the first line that is not blank, trimmed.
-pub fn server_url(stdin: &str) -> Result<String, Error> {
+pub fn server_url(stdin: &str) -> Result<String, ProtocolError> {
     let mut lines = stdin.lines().map(str::trim);
     let url = lines.find(|line| !line.is_empty());
-    let url = url.ok_or(Error::NoServerUrl)?;
+    let url = url.ok_or(ProtocolError::NoServerUrl)?;
     if url.chars().any(char::is_control) {
-        return Err(Error::ControlCharacter);
+        return Err(ProtocolError::ControlCharacter);
     }
     Ok(url.to_owned())
 }
 
 /// The request of `store`.
 #[derive(Debug)]
-pub struct Credentials {
+pub struct StoreRequest {
     /// The registry, in whatever form the client likes.
     pub server_url: String,
     /// User name and password.
@@ -145,10 +135,10 @@ pub struct Credentials {
 }
 
 /// The credentials in the stdin of `store`; the server URL is checked first, then the user name.
-pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
+pub fn credentials(stdin: &str) -> Result<StoreRequest, ProtocolError> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Wire {
+    struct StoreMessage {
         #[serde(default, rename = "ServerURL")]
         server_url: String,
         #[serde(default)]
@@ -156,18 +146,19 @@ pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
         #[serde(default)]
         secret: Zeroizing<String>,
     }
-    let mut wire: Wire = serde_json::from_str(stdin).map_err(|_| Error::NotCredentials)?;
+    let mut wire: StoreMessage =
+        serde_json::from_str(stdin).map_err(|_| ProtocolError::NotCredentials)?;
     let server_url = wire.server_url.trim();
     if server_url.is_empty() {
-        return Err(Error::NoServerUrl);
+        return Err(ProtocolError::NoServerUrl);
     }
     if wire.username.is_empty() {
-        return Err(Error::NoUsername);
+        return Err(ProtocolError::NoUsername);
     }
     if server_url.chars().any(char::is_control) {
-        return Err(Error::ControlCharacter);
+        return Err(ProtocolError::ControlCharacter);
     }
-    Ok(Credentials {
+    Ok(StoreRequest {
         server_url: server_url.to_owned(),
         login: Login {
             username: wire.username,
@@ -180,7 +171,7 @@ pub fn credentials(stdin: &str) -> Result<Credentials, Error> {
 pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> io::Result<()> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Wire<'a> {
+    struct GetMessage<'a> {
         #[serde(rename = "ServerURL")]
         server_url: &'a str,
         username: &'a str,
@@ -188,7 +179,7 @@ pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> i
     }
     write_line(
         stdout,
-        &Wire {
+        &GetMessage {
             server_url,
             username: &login.username,
             secret: login.password.expose(),
@@ -239,7 +230,7 @@ mod tests {
     fn control_characters_are_refused() {
         for stdin in ["ho\0st", "host\u{1b}[31m", "ho\tst", "ho\u{7f}st"] {
             assert!(
-                matches!(server_url(stdin), Err(Error::ControlCharacter)),
+                matches!(server_url(stdin), Err(ProtocolError::ControlCharacter)),
                 "{stdin:?}"
             );
         }
@@ -257,11 +248,11 @@ mod tests {
         let over = vec![b'a'; LIMIT + 1];
         assert!(matches!(
             read(&mut Cursor::new(over), Form::Url),
-            Err(Error::TooLong)
+            Err(ProtocolError::TooLong)
         ));
         assert!(matches!(
             read(&mut Cursor::new([0xff]), Form::Json),
-            Err(Error::NotUtf8)
+            Err(ProtocolError::NotUtf8)
         ));
     }
 
@@ -298,7 +289,7 @@ mod tests {
             match read(&mut Open(chunks), form) {
                 Ok(stdin) => assert!(complete && *stdin == chunks.concat(), "{chunks:?}"),
                 Err(error) => assert!(
-                    !complete && matches!(error, Error::Incomplete),
+                    !complete && matches!(error, ProtocolError::Incomplete),
                     "{chunks:?}"
                 ),
             }
@@ -370,8 +361,8 @@ mod tests {
                     prop_assert!(!url.chars().any(char::is_control));
                     prop_assert!(stdin.lines().any(|line| line.trim() == url));
                 }
-                Err(Error::NoServerUrl) => prop_assert!(stdin.trim().is_empty()),
-                Err(Error::ControlCharacter) => {
+                Err(ProtocolError::NoServerUrl) => prop_assert!(stdin.trim().is_empty()),
+                Err(ProtocolError::ControlCharacter) => {
                     prop_assert!(stdin.chars().any(char::is_control));
                 }
                 Err(error) => prop_assert!(false, "{}", error),

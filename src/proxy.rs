@@ -6,12 +6,12 @@
 //! credentials never go through a proxy, which could not reach them and would see them, and a proxy
 //! that cannot be used is an error that names its variable, where Go proceeds without it.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::env::Env;
@@ -20,8 +20,8 @@ use crate::secret::Secret;
 /// The proxy settings of the environment, read once.
 #[derive(Debug, Clone)]
 pub struct Proxies {
-    http: Option<Setting>,
-    https: Option<Setting>,
+    http: Option<ProxySetting>,
+    https: Option<ProxySetting>,
     bypass: Vec<Bypass>,
     cgi: bool,
 }
@@ -42,36 +42,24 @@ pub struct Proxy {
 
 /// Why the proxy that is set cannot be used. Shows no part of the URL but its scheme, since the
 /// rest may be a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Error {
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProxyError {
     /// A scheme other than http and https.
+    #[error("{variable} has the scheme {scheme:?}, which is not supported for proxies")]
     Scheme {
         variable: &'static str,
         scheme: String,
     },
     /// Not a URL.
+    #[error("{variable} is not a proxy URL")]
     Malformed { variable: &'static str },
     /// `HTTP_PROXY` where a web server may have set it from a request's `Proxy` header
     /// (<https://golang.org/s/cgihttpproxy>).
+    #[error("HTTP_PROXY is ignored where REQUEST_METHOD is set (CGI)")]
     Cgi,
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scheme { variable, scheme } => write!(
-                f,
-                "{variable} has the scheme {scheme:?}, which is not supported for proxies"
-            ),
-            Self::Malformed { variable } => write!(f, "{variable} is not a proxy URL"),
-            Self::Cgi => f.write_str("HTTP_PROXY is ignored where REQUEST_METHOD is set (CGI)"),
-        }
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl Error {
+impl ProxyError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
@@ -84,7 +72,7 @@ impl Error {
 }
 
 #[derive(Debug, Clone)]
-struct Setting {
+struct ProxySetting {
     variable: &'static str,
     url: Secret,
 }
@@ -113,7 +101,7 @@ impl Proxies {
             })
         };
         let setting = |names| {
-            first(names).map(|(variable, url)| Setting {
+            first(names).map(|(variable, url)| ProxySetting {
                 variable,
                 url: Secret::new(url),
             })
@@ -132,7 +120,12 @@ impl Proxies {
     ///
     /// # Errors
     /// When a proxy is set for it that cannot be used.
-    pub fn proxy_for(&self, https: bool, host: &str, port: u16) -> Result<Option<Proxy>, Error> {
+    pub fn proxy_for(
+        &self,
+        https: bool,
+        host: &str,
+        port: u16,
+    ) -> Result<Option<Proxy>, ProxyError> {
         let setting = if https { &self.https } else { &self.http };
         let Some(setting) = setting else {
             return Ok(None);
@@ -143,7 +136,7 @@ impl Proxies {
             return Ok(None);
         }
         if !https && self.cgi {
-            return Err(Error::Cgi);
+            return Err(ProxyError::Cgi);
         }
         let port = port.to_string();
         if self.bypass.iter().any(|b| b.covers(&host, address, &port)) {
@@ -267,7 +260,7 @@ fn split_port(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-fn parse(setting: &Setting) -> Result<Proxy, Error> {
+fn parse(setting: &ProxySetting) -> Result<Proxy, ProxyError> {
     let variable = setting.variable;
     let url = setting.url.expose().trim();
     let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
@@ -280,11 +273,11 @@ fn parse(setting: &Setting) -> Result<Proxy, Error> {
                 .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) =>
         {
             let scheme = scheme.to_owned();
-            return Err(Error::Scheme { variable, scheme });
+            return Err(ProxyError::Scheme { variable, scheme });
         }
-        _ => return Err(Error::Malformed { variable }),
+        _ => return Err(ProxyError::Malformed { variable }),
     };
-    let malformed = Error::Malformed { variable };
+    let malformed = ProxyError::Malformed { variable };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, after) = rest.split_at(end);
     let (user, place) = match authority.split_once('@') {
@@ -490,7 +483,10 @@ mod tests {
             ("REQUEST_METHOD", "GET"),
         ];
         let proxies = proxies(&vars);
-        assert_eq!(proxies.proxy_for(false, "h.example", 80), Err(Error::Cgi));
+        assert_eq!(
+            proxies.proxy_for(false, "h.example", 80),
+            Err(ProxyError::Cgi)
+        );
         assert!(proxies.proxy_for(true, "h.example", 443).is_ok());
         assert_eq!(proxies.proxy_for(false, "localhost", 80), Ok(None));
     }

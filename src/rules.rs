@@ -101,11 +101,11 @@ impl SectionKind {
 
 /// A section that was asked for.
 #[derive(Debug)]
-struct Section<'a> {
+struct RuleSection<'a> {
     kind: SectionKind,
     name: &'a str,
     line: usize,
-    settings: [Option<Setting<'a>>; Key::ALL.len()],
+    settings: [Option<RuleSetting<'a>>; Key::ALL.len()],
     /// The first mistake about each of the settings.
     problems: [Option<Box<Problem>>; Key::ALL.len()],
     /// The first mistake that may be about any of them.
@@ -113,7 +113,7 @@ struct Section<'a> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Setting<'a> {
+struct RuleSetting<'a> {
     value: &'a str,
     line: usize,
 }
@@ -204,7 +204,7 @@ impl Rules {
     /// fails all, unless a section before has decided something.
     fn decide<const N: usize>(
         &self,
-        sections: &[Option<Section<'_>>],
+        sections: &[Option<RuleSection<'_>>],
         keys: [Key; N],
     ) -> Result<[Option<Named>; N], Problem> {
         let mut decided = [const { None }; N];
@@ -228,7 +228,7 @@ impl Rules {
     fn sections<const N: usize>(
         &self,
         wanted: [(SectionKind, &str); N],
-    ) -> Result<[Option<Section<'_>>; N], Problem> {
+    ) -> Result<[Option<RuleSection<'_>>; N], Problem> {
         let mut found = [const { None }; N];
         let Some(file) = &self.file else {
             return Ok(found);
@@ -242,7 +242,7 @@ impl Rules {
                 open = wanted.iter().position(is);
                 let Some(index) = open else { return };
                 match &found[index] {
-                    None => found[index] = Some(Section::new(wanted[index].0, name, line)),
+                    None => found[index] = Some(RuleSection::new(wanted[index].0, name, line)),
                     Some(first) => {
                         duplicate.get_or_insert((first.name, first.line, line));
                     }
@@ -268,7 +268,7 @@ impl Rules {
     }
 }
 
-impl<'a> Section<'a> {
+impl<'a> RuleSection<'a> {
     fn new(kind: SectionKind, name: &'a str, line: usize) -> Self {
         Self {
             kind,
@@ -298,7 +298,7 @@ impl<'a> Section<'a> {
                 let problem = problem::blank(file, self, key, line);
                 self.refuse(Some(key), problem);
             }
-            (None, value) => self.settings[key as usize] = Some(Setting { value, line }),
+            (None, value) => self.settings[key as usize] = Some(RuleSetting { value, line }),
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Stdin<F> {
     timeout: F,
-    state: State,
+    state: StdinState,
 }
 
 impl<F: Fn() -> Duration> Stdin<F> {
@@ -20,7 +20,7 @@ impl<F: Fn() -> Duration> Stdin<F> {
     pub(crate) fn new(timeout: F) -> Self {
         Self {
             timeout,
-            state: State::Unknown,
+            state: StdinState::Unknown,
         }
     }
 
@@ -35,7 +35,7 @@ fn timed_out() -> io::Error {
 
 #[cfg(unix)]
 #[derive(Debug)]
-enum State {
+enum StdinState {
     Unknown,
     /// A regular file, with the bytes that are left of it: more if it is not at its start.
     File(u64),
@@ -53,12 +53,12 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
         use rustix::io::retry_on_intr;
         use rustix::stdio::stdin;
 
-        if let State::Unknown = self.state {
+        if let StdinState::Unknown = self.state {
             self.state = self.identify()?;
         }
         loop {
             let mut has_hung_up = false;
-            if let State::Stream { deadline, is_pipe } = self.state {
+            if let StdinState::Stream { deadline, is_pipe } = self.state {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let left = left.try_into().map_err(io::Error::other)?;
                 let stdin = stdin();
@@ -68,25 +68,27 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
                 }
                 has_hung_up = is_pipe && fds[0].revents().contains(PollFlags::HUP);
             }
-            if let State::Ended = self.state {
+            if let StdinState::Ended = self.state {
                 return Ok(0);
             }
             let length = match retry_on_intr(|| rustix::io::read(stdin(), &mut *buffer)) {
                 Ok(length) => length,
                 // Another process made it non-blocking, and read what there was.
-                Err(rustix::io::Errno::AGAIN) if matches!(self.state, State::Stream { .. }) => {
+                Err(rustix::io::Errno::AGAIN)
+                    if matches!(self.state, StdinState::Stream { .. }) =>
+                {
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             // A pipe returns less than it was asked for only if it is empty.
             if length == 0 || has_hung_up && length < buffer.len() {
-                self.state = State::Ended;
+                self.state = StdinState::Ended;
             }
-            if let State::File(left) = &mut self.state {
+            if let StdinState::File(left) = &mut self.state {
                 *left = left.saturating_sub(length as u64);
                 if *left == 0 {
-                    self.state = State::Ended;
+                    self.state = StdinState::Ended;
                 }
             }
             return Ok(length);
@@ -96,16 +98,16 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
 
 #[cfg(unix)]
 impl<F: Fn() -> Duration> Stdin<F> {
-    fn identify(&self) -> io::Result<State> {
+    fn identify(&self) -> io::Result<StdinState> {
         use rustix::fs::{FileType, fstat};
 
         let stat = fstat(rustix::stdio::stdin())?;
         let kind = FileType::from_raw_mode(stat.st_mode);
         Ok(match (kind, u64::try_from(stat.st_size)) {
-            (FileType::RegularFile, Ok(size @ 1..)) => State::File(size),
+            (FileType::RegularFile, Ok(size @ 1..)) => StdinState::File(size),
             // Such as those of /proc, whose size is not known: the end is where a read says so.
-            (FileType::RegularFile, _) => State::File(u64::MAX),
-            _ => State::Stream {
+            (FileType::RegularFile, _) => StdinState::File(u64::MAX),
+            _ => StdinState::Stream {
                 is_pipe: kind == FileType::Fifo,
                 deadline: self.deadline(),
             },
@@ -115,7 +117,7 @@ impl<F: Fn() -> Duration> Stdin<F> {
 
 #[cfg(not(unix))]
 #[derive(Debug)]
-enum State {
+enum StdinState {
     Unknown,
     Reading {
         chunks: std::sync::mpsc::Receiver<io::Result<zeroize::Zeroizing<Vec<u8>>>>,
@@ -129,7 +131,7 @@ enum State {
 #[cfg(not(unix))]
 impl<F: Fn() -> Duration> Read for Stdin<F> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let State::Unknown = self.state {
+        if let StdinState::Unknown = self.state {
             let (sender, chunks) = std::sync::mpsc::sync_channel(0);
             std::thread::spawn(move || {
                 loop {
@@ -144,13 +146,13 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
                     }
                 }
             });
-            self.state = State::Reading {
+            self.state = StdinState::Reading {
                 chunks,
                 rest: std::io::Cursor::default(),
                 deadline: self.deadline(),
             };
         }
-        let State::Reading {
+        let StdinState::Reading {
             chunks,
             rest,
             deadline,

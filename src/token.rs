@@ -4,13 +4,12 @@
 //! is less: a long push keeps the credentials that it began with. After that it is *usable* until
 //! it expires: a renewal is tried first, and the token serves if that fails.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
@@ -67,33 +66,24 @@ impl Token {
 }
 
 /// Why an authorization token cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum DecodeError {
     /// Not base64.
+    #[error("the authorization token is not base64")]
     NotBase64,
     /// The decoded bytes are not UTF-8.
+    #[error("the authorization token is not UTF-8 inside")]
     NotUtf8,
     /// No colon between user and password.
+    #[error("the authorization token has no colon between user and password")]
     NoColon,
     /// The part before the colon is empty.
+    #[error("the authorization token has an empty user")]
     EmptyUser,
     /// The part after the colon is empty.
+    #[error("the authorization token has an empty password")]
     EmptyPassword,
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotBase64 => "the authorization token is not base64",
-            Self::NotUtf8 => "the authorization token is not UTF-8 inside",
-            Self::NoColon => "the authorization token has no colon between user and password",
-            Self::EmptyUser => "the authorization token has an empty user",
-            Self::EmptyPassword => "the authorization token has an empty password",
-        })
-    }
-}
-
-impl std::error::Error for DecodeError {}
 
 /// Decodes `authorizationToken`: base64 of `user:password`, the password being all that follows
 /// the first colon.

@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use zeroize::Zeroizing;
 
-use super::Error;
+use super::CacheError as Error;
 use super::place::{Owner, set_mode, untrusted};
 
 /// In bytes. ECR's passwords are below 4 KiB.
@@ -26,10 +26,10 @@ pub(super) fn io_error<'a>(
     doing: &'static str,
     path: &'a Path,
 ) -> impl Fn(io::Error) -> Error + 'a {
-    move |source| Error::Io {
+    move |error| Error::Io {
         doing,
         path: path.to_owned(),
-        source,
+        error,
     }
 }
 

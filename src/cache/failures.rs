@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
-use super::{Cache, Error, disk, entry};
+use super::{Cache, CacheError, disk, entry};
 use crate::principal::CacheKey;
 use crate::problem::Problem;
 
@@ -31,7 +31,7 @@ impl Cache<'_> {
         host: &str,
         key: &CacheKey,
         failure: &NegativeEntry,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         self.write_failure(host, key.as_str(), failure)
     }
 
@@ -50,7 +50,7 @@ impl Cache<'_> {
         &self,
         endpoint: &str,
         failure: &NegativeEntry,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         self.write_failure(ENDPOINTS, &endpoint_stem(endpoint), failure)
     }
 
@@ -64,7 +64,12 @@ impl Cache<'_> {
         self.remove_failure(ENDPOINTS, &endpoint_stem(endpoint));
     }
 
-    fn write_failure(&self, host: &str, stem: &str, failure: &NegativeEntry) -> Result<(), Error> {
+    fn write_failure(
+        &self,
+        host: &str,
+        stem: &str,
+        failure: &NegativeEntry,
+    ) -> Result<(), CacheError> {
         let file = format!("{stem}.failure");
         let bytes = entry::format_failure(host, stem, failure)
             .map_err(|error| disk::io_error("write", Path::new(&file))(error.into()))?;

@@ -14,7 +14,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::disk;
-use super::{Cache, Error};
+use super::{Cache, CacheError};
 use crate::fs::try_lock_exclusive;
 use crate::principal::CacheKey;
 
@@ -133,7 +133,7 @@ impl Locker {
 
 impl Cache<'_> {
     /// The lock on a file, unless another process holds it.
-    fn take(&self, path: &Path, timeout: Duration) -> Result<Option<Guard>, Error> {
+    fn take(&self, path: &Path, timeout: Duration) -> Result<Option<Guard>, CacheError> {
         loop {
             let file = self.owner.open_lock(path)?;
             let locked = self.locker.try_lock(file, timeout.min(CALL_TIMEOUT));

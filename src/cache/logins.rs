@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, LOGIN};
-use super::{Cache, Error, file_time};
+use super::{Cache, CacheError, file_time};
 use crate::registry::Registry;
 use crate::secret::Secret;
 use crate::token::{Login, Token};
@@ -22,7 +22,7 @@ impl Cache<'_> {
         login: &Login,
         expires_at: DateTime<Utc>,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         let entry = Entry {
             account_id: registry.account_id().map(str::to_owned),
             region: Some(registry.region().to_owned()),
@@ -59,7 +59,7 @@ impl Cache<'_> {
         host: &str,
         token: &Token,
         now: DateTime<Utc>,
-    ) -> Result<(), Error> {
+    ) -> Result<(), CacheError> {
         let file = issued_file(&token.login.password);
         let until = Some(file_time(now + crate::token::LIFETIME, now));
         self.in_host_dir(host, |dir| self.owner.write(dir, &file, b"", until))

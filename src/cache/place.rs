@@ -12,7 +12,7 @@ use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::Error;
+use super::CacheError as Error;
 use super::disk::io_error;
 
 pub(super) fn untrusted(path: &Path, why: &'static str) -> Error {

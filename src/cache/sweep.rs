@@ -30,7 +30,7 @@ const TEMPS: usize = 32;
 
 /// What happens to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum SweepAction {
     Keep,
     Remove,
     /// If the file itself says so too: its time may come from a backup.
@@ -39,15 +39,15 @@ enum Verdict {
 }
 
 /// By the time since the modification time and since the last change of any kind.
-fn verdict(kind: &CacheFile, age: Duration, unchanged: Duration) -> Verdict {
+fn verdict(kind: &CacheFile, age: Duration, unchanged: Duration) -> SweepAction {
     match kind {
-        CacheFile::Entry(_) if age > DAY => Verdict::Remove,
-        CacheFile::Entry(_) if !age.is_zero() => Verdict::RemoveIfExpired,
-        CacheFile::Issued if !age.is_zero() => Verdict::Remove,
-        CacheFile::Failure if age > FAILURE_LIFE => Verdict::Remove,
-        CacheFile::Temp if unchanged > TEMP_LIFE => Verdict::Remove,
-        CacheFile::Lock if age > DAY => Verdict::RemoveIfFree,
-        _ => Verdict::Keep,
+        CacheFile::Entry(_) if age > DAY => SweepAction::Remove,
+        CacheFile::Entry(_) if !age.is_zero() => SweepAction::RemoveIfExpired,
+        CacheFile::Issued if !age.is_zero() => SweepAction::Remove,
+        CacheFile::Failure if age > FAILURE_LIFE => SweepAction::Remove,
+        CacheFile::Temp if unchanged > TEMP_LIFE => SweepAction::Remove,
+        CacheFile::Lock if age > DAY => SweepAction::RemoveIfFree,
+        _ => SweepAction::Keep,
     }
 }
 
@@ -77,19 +77,19 @@ impl Cache<'_> {
                 .map_or(CacheFile::Other, CacheFile::of);
             let path = file.path();
             let verdict = match kind {
-                CacheFile::Other => Verdict::Keep,
+                CacheFile::Other => SweepAction::Keep,
                 _ => file
                     .metadata()
-                    .map_or(Verdict::Keep, |meta| judge(&kind, &meta, now)),
+                    .map_or(SweepAction::Keep, |meta| judge(&kind, &meta, now)),
             };
             let removed = match verdict {
-                Verdict::Keep => false,
-                Verdict::Remove if matches!(kind, CacheFile::Entry(_)) => {
+                SweepAction::Keep => false,
+                SweepAction::Remove if matches!(kind, CacheFile::Entry(_)) => {
                     self.remove_expired(&path, now)
                 }
-                Verdict::RemoveIfExpired => self.remove_expired(&path, now),
-                Verdict::Remove => fs::remove_file(&path).is_ok(),
-                Verdict::RemoveIfFree => match self.lock_to_remove(&path) {
+                SweepAction::RemoveIfExpired => self.remove_expired(&path, now),
+                SweepAction::Remove => fs::remove_file(&path).is_ok(),
+                SweepAction::RemoveIfFree => match self.lock_to_remove(&path) {
                     ToRemove::Held => false,
                     ToRemove::Locked(_) | ToRemove::NoLocks => fs::remove_file(&path).is_ok(),
                 },
@@ -161,11 +161,11 @@ impl Cache<'_> {
     }
 }
 
-fn judge(kind: &CacheFile, meta: &fs::Metadata, now: DateTime<Utc>) -> Verdict {
+fn judge(kind: &CacheFile, meta: &fs::Metadata, now: DateTime<Utc>) -> SweepAction {
     let unchanged = since(disk::changed(meta), now);
     match verdict(kind, since(meta.modified().ok(), now), unchanged) {
         // The token that takes its place removes a directory.
-        _ if meta.is_dir() => Verdict::Keep,
+        _ if meta.is_dir() => SweepAction::Keep,
         verdict => verdict,
     }
 }
@@ -193,27 +193,32 @@ mod tests {
         let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
         let entry = || CacheFile::Entry("login".into());
         for (kind, age, unchanged, expected) in [
-            (entry(), Duration::ZERO, DAY * 2, Verdict::Keep),
-            (entry(), second, second, Verdict::RemoveIfExpired),
-            (entry(), DAY, second, Verdict::RemoveIfExpired),
-            (entry(), DAY + second, second, Verdict::Remove),
-            (CacheFile::Failure, FAILURE_LIFE, hour, Verdict::Keep),
+            (entry(), Duration::ZERO, DAY * 2, SweepAction::Keep),
+            (entry(), second, second, SweepAction::RemoveIfExpired),
+            (entry(), DAY, second, SweepAction::RemoveIfExpired),
+            (entry(), DAY + second, second, SweepAction::Remove),
+            (CacheFile::Failure, FAILURE_LIFE, hour, SweepAction::Keep),
             (
                 CacheFile::Failure,
                 FAILURE_LIFE + second,
                 hour,
-                Verdict::Remove,
+                SweepAction::Remove,
             ),
-            (CacheFile::Temp, DAY, TEMP_LIFE, Verdict::Keep),
+            (CacheFile::Temp, DAY, TEMP_LIFE, SweepAction::Keep),
             (
                 CacheFile::Temp,
                 Duration::ZERO,
                 TEMP_LIFE + second,
-                Verdict::Remove,
+                SweepAction::Remove,
             ),
-            (CacheFile::Lock, DAY, DAY * 2, Verdict::Keep),
-            (CacheFile::Lock, DAY + second, second, Verdict::RemoveIfFree),
-            (CacheFile::Other, DAY * 2, DAY * 2, Verdict::Keep),
+            (CacheFile::Lock, DAY, DAY * 2, SweepAction::Keep),
+            (
+                CacheFile::Lock,
+                DAY + second,
+                second,
+                SweepAction::RemoveIfFree,
+            ),
+            (CacheFile::Other, DAY * 2, DAY * 2, SweepAction::Keep),
         ] {
             assert_eq!(verdict(&kind, age, unchanged), expected, "{kind:?} {age:?}");
         }

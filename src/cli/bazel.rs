@@ -32,12 +32,12 @@ pub(super) fn is_request(stdin: &str) -> bool {
 const HTTP: &str = "http://";
 
 #[derive(Deserialize)]
-struct Request {
+struct BazelRequest {
     uri: String,
 }
 
 #[derive(Serialize)]
-struct Response<'a> {
+struct BazelResponse<'a> {
     headers: Headers<'a>,
     expires: String,
 }
@@ -49,7 +49,7 @@ struct Headers<'a> {
 }
 
 pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode> {
-    let Ok(Request { uri }) = serde_json::from_str(stdin) else {
+    let Ok(BazelRequest { uri }) = serde_json::from_str(stdin) else {
         explain(
             &mut context.io,
             "stdin is not a JSON object with a uri",
@@ -76,7 +76,7 @@ pub(super) fn run(context: &mut Context<'_>, stdin: &str) -> io::Result<ExitCode
             let header = basic_auth(&login.username, &login.password);
             protocol::write_line(
                 context.io.stdout,
-                &Response {
+                &BazelResponse {
                     headers: Headers {
                         authorization: [header.expose()],
                     },

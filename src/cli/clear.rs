@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::Context;
 use super::people::args::{Parsed, Spec};
-use super::people::{self, Failure, count};
+use super::people::{self, CommandFailure, count};
 use crate::cache::{self, Cache, Erased};
 use crate::problem::{Problem, ProblemKind};
 use crate::settings;
@@ -28,7 +28,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     people::run(context, &SPEC, clear)
 }
 
-fn clear(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+fn clear(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     let registries = arguments.values.iter().map(|value| people::registry(value));
     let registries = registries.collect::<Result<Vec<_>, _>>()?;
     let mut erased = Erased::default();
@@ -56,6 +56,6 @@ fn clear(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
-fn problem(error: cache::Error) -> Problem {
+fn problem(error: cache::CacheError) -> Problem {
     Problem::new(ProblemKind::Configuration, error.to_string(), error.hint())
 }

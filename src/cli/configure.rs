@@ -11,10 +11,10 @@ use std::process::ExitCode;
 
 use super::Context;
 use super::people::args::{self, Parsed, Spec};
-use super::people::identity::{self, Identity};
+use super::people::identity::{self, OwnIdentity};
 use super::people::style::Style;
-use super::people::{self, Failure, shown};
-use crate::clients::search_path::{self, Found, Verdict};
+use super::people::{self, CommandFailure, shown};
+use crate::clients::search_path::{self, Found, PathVerdict};
 use crate::principal::Surroundings;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Partition, Registry};
@@ -58,7 +58,7 @@ struct Job {
     remove: bool,
 }
 
-fn configure(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+fn configure(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     if !arguments.has("remove") {
         check_profile(context, arguments.option("profile"))?;
     }
@@ -151,7 +151,7 @@ fn check_search_path(context: &mut Context<'_>) -> Result<(), Problem> {
     if let Some(problem) = verdict.problem(ours.as_deref()) {
         return Err(problem);
     }
-    if verdict != Verdict::Good {
+    if verdict != PathVerdict::Good {
         let warning = verdict.warning().unwrap_or_default();
         let hint = search_path::install_hint(ours.as_deref());
         // A closed stderr is no reason to fail.
@@ -177,8 +177,8 @@ fn check_profile(context: &Context<'_>, profile: Option<&str>) -> Result<(), Pro
     Err(Problem::new(ProblemKind::Configuration, cause, hint))
 }
 
-fn report_identity(context: &mut Context<'_>, identity: &Identity) -> io::Result<()> {
-    let Identity {
+fn report_identity(context: &mut Context<'_>, identity: &OwnIdentity) -> io::Result<()> {
+    let OwnIdentity {
         account_id, region, ..
     } = identity;
     let who = match &identity.profile {

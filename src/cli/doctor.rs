@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::Context;
 use super::people::args::{Parsed, Spec};
 use super::people::style::Style;
-use super::people::{self, Failure, count, shown};
+use super::people::{self, CommandFailure, count, shown};
 use crate::clients::HELPER;
 use crate::clients::auth_file::{self, AuthFile};
 use crate::problem::Problem;
@@ -96,13 +96,13 @@ impl Check {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct DoctorReport {
     ok: bool,
     registry: Option<String>,
     checks: Vec<Check>,
 }
 
-fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     let registry = match arguments.values.first() {
         Some(value) => Some(people::registry(value)?),
         None => configured(context),
@@ -110,7 +110,7 @@ fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
     let mut checks = clients::check(context, registry.as_ref());
     checks.extend(aws::check(context, registry.as_ref()));
     checks.push(cache(context));
-    let mut report = Report {
+    let mut report = DoctorReport {
         ok: !checks.iter().any(|check| check.status == Status::Failed),
         registry: registry.map(|registry| registry.host().to_owned()),
         checks,
@@ -164,7 +164,7 @@ fn cache(context: &Context<'_>) -> Check {
     }
 }
 
-fn print(context: &mut Context<'_>, report: &Report) -> io::Result<()> {
+fn print(context: &mut Context<'_>, report: &DoctorReport) -> io::Result<()> {
     let style = Style::of(context.env);
     let stdout = &mut context.io.stdout;
     if let Some(registry) = &report.registry {

@@ -39,7 +39,7 @@ const LONGEST_SHOWN: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Request {
+struct KubeletRequest {
     api_version: String,
     kind: String,
     image: String,
@@ -51,16 +51,16 @@ struct Request {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Response<'a> {
+struct KubeletResponse<'a> {
     api_version: &'a str,
     kind: &'a str,
     cache_key_type: &'a str,
     cache_duration: String,
-    auth: BTreeMap<&'a str, Auth<'a>>,
+    auth: BTreeMap<&'a str, KubeletAuth<'a>>,
 }
 
 #[derive(Serialize)]
-struct Auth<'a> {
+struct KubeletAuth<'a> {
     username: &'a str,
     password: &'a str,
 }
@@ -115,13 +115,13 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
         Cacheable::Yes => token.expires_at - now,
         Cacheable::No(_) => TimeDelta::zero(),
     };
-    let auth = Auth {
+    let auth = KubeletAuth {
         username: &token.login.username,
         password: token.login.password.expose(),
     };
     protocol::write_line(
         context.io.stdout,
-        &Response {
+        &KubeletResponse {
             api_version: API_VERSION,
             kind: "CredentialProviderResponse",
             cache_key_type: "Registry",
@@ -133,10 +133,10 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
 }
 
 /// The request, and the registry's host as it is in the image's name.
-fn read(context: &mut Context<'_>) -> Result<(Request, String), Refusal> {
+fn read(context: &mut Context<'_>) -> Result<(KubeletRequest, String), Refusal> {
     let stdin = protocol::read(context.io.stdin, Form::Json)
         .map_err(|error| Refusal::new(error.to_string(), "send one JSON object"))?;
-    let request: Request = serde_json::from_str(&stdin).map_err(|error| {
+    let request: KubeletRequest = serde_json::from_str(&stdin).map_err(|error| {
         // serde_json's own message would quote what it found, which may be the token.
         let (line, column) = (error.line(), error.column());
         Refusal::new(
@@ -218,7 +218,7 @@ fn no_region() -> Problem {
 /// identity instead.
 fn web_identity(
     context: &mut Context<'_>,
-    mut request: Request,
+    mut request: KubeletRequest,
 ) -> Result<Option<PodIdentity>, Refusal> {
     let token = request
         .service_account_token

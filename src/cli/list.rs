@@ -115,14 +115,14 @@ fn others(context: &Context<'_>, rules: &Rules) -> Result<BTreeMap<String, Strin
 fn configured(env: &Env, helper: Option<&str>) -> Vec<String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Config {
+    struct HelpersConfig {
         #[serde(default)]
         cred_helpers: BTreeMap<String, serde_json::Value>,
     }
     let config = env
         .docker_config_dir()
         .and_then(|dir| read_bounded(&dir.join("config.json"), LONGEST_CONFIG).ok())
-        .and_then(|json| serde_json::from_slice::<Config>(&json).ok());
+        .and_then(|json| serde_json::from_slice::<HelpersConfig>(&json).ok());
     let entries = config.map(|config| config.cred_helpers).unwrap_or_default();
     entries
         .into_iter()

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::Context;
 use super::people::args::{self, Parsed, Spec};
-use super::people::{self, Failure};
+use super::people::{self, CommandFailure};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::token::{self, Token};
@@ -44,15 +44,15 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
 /// A docker configuration with logins in it.
 #[derive(Serialize)]
 struct DockerConfig<'a> {
-    auths: BTreeMap<&'a str, Auth>,
+    auths: BTreeMap<&'a str, AuthsEntry>,
 }
 
 #[derive(Serialize)]
-struct Auth {
+struct AuthsEntry {
     auth: Zeroizing<String>,
 }
 
-fn password(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+fn password(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     let as_config = arguments.has("docker-config");
     match arguments.values.len() {
         0 => return Err(args::misused(&SPEC, "no registry is given".to_owned(), None).into()),
@@ -115,7 +115,7 @@ fn too_short(registry: &Registry, left: TimeDelta) -> Problem {
     )
 }
 
-fn auth(token: &Token) -> Auth {
+fn auth(token: &Token) -> AuthsEntry {
     let login = &token.login;
     let password = login.password.expose();
     // With room for all of it: reallocation would leave un-zeroized copies.
@@ -125,7 +125,7 @@ fn auth(token: &Token) -> Auth {
     pair.extend([&login.username, ":", password]);
     let mut auth = Zeroizing::new(String::with_capacity(4 * pair.len().div_ceil(3)));
     STANDARD.encode_string(pair.as_bytes(), &mut auth);
-    Auth { auth }
+    AuthsEntry { auth }
 }
 
 /// `6h`, `90m`, `1h30m`, `45s`.

@@ -71,7 +71,7 @@ pub(super) fn unknown(context: &mut Context<'_>, command: &str) -> ExitCode {
 pub(super) fn run(
     context: &mut Context<'_>,
     spec: &args::Spec,
-    command: impl FnOnce(&mut Context<'_>, &Parsed) -> Result<ExitCode, Failure>,
+    command: impl FnOnce(&mut Context<'_>, &Parsed) -> Result<ExitCode, CommandFailure>,
 ) -> io::Result<ExitCode> {
     let parsed = match args::parse(spec, context.arguments) {
         Ok(parsed) => parsed,
@@ -83,25 +83,25 @@ pub(super) fn run(
     }
     match command(context, &parsed) {
         Ok(status) => Ok(status),
-        Err(Failure::Problem(problem)) => Ok(fail(context, &problem)),
-        Err(Failure::Io(error)) => Err(error),
+        Err(CommandFailure::Problem(problem)) => Ok(fail(context, &problem)),
+        Err(CommandFailure::Io(error)) => Err(error),
     }
 }
 
 /// Why a command ended early.
-pub(super) enum Failure {
+pub(super) enum CommandFailure {
     Problem(Problem),
     /// stdout is closed.
     Io(io::Error),
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for CommandFailure {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandFailure {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }

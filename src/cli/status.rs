@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::people::args::{Parsed, Spec};
 use super::people::style::{self, Style};
-use super::people::{self, Failure};
+use super::people::{self, CommandFailure};
 use super::{Context, list};
 use crate::cache::Held;
 use crate::clients::auth_file::{self, AuthFile};
@@ -61,7 +61,7 @@ struct Row {
 
 /// A session that the user has to renew now and then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-struct Session {
+struct SessionRow {
     name: String,
     expires_at: Option<Time>,
     expired: bool,
@@ -81,13 +81,13 @@ impl Serialize for Time {
 }
 
 #[derive(Serialize)]
-struct Report {
+struct StatusReport {
     ok: bool,
     registries: Vec<Row>,
-    sessions: BTreeSet<Session>,
+    sessions: BTreeSet<SessionRow>,
 }
 
-fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Failure> {
+fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     let now = (context.clock)();
     let held = context
         .cache()?
@@ -96,7 +96,7 @@ fn status(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Fai
     let rules = context.rules()?;
     let registries = registries(context, arguments, &held, &rules)?;
     let surroundings = Surroundings::read(context.env, context.log);
-    let mut report = Report {
+    let mut report = StatusReport {
         ok: true,
         registries: Vec::new(),
         sessions: BTreeSet::new(),
@@ -180,7 +180,7 @@ fn row(
     registry: &Registry,
     plan: Result<Plan, Problem>,
     held: &[&Held],
-    session: Option<&Session>,
+    session: Option<&SessionRow>,
 ) -> Row {
     let logins = held.iter().filter(|held| held.key.is_none());
     let stored_login_until = logins.map(|held| Time(held.expires_at)).max();
@@ -247,17 +247,17 @@ fn who(surroundings: &Surroundings, plan: &Plan) -> String {
 }
 
 /// The session that the plan depends on, if any.
-fn session(plan: &Plan, now: DateTime<Utc>) -> Option<Session> {
+fn session(plan: &Plan, now: DateTime<Utc>) -> Option<SessionRow> {
     #[derive(Default, Deserialize)]
     #[serde(default, rename_all = "camelCase")]
-    struct File {
+    struct StoredSession {
         expires_at: Option<String>,
         refresh_token: Option<zeroize::Zeroizing<String>>,
-        access_token: Option<AccessToken>,
+        access_token: Option<StoredAccess>,
     }
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum AccessToken {
+    enum StoredAccess {
         Login {
             #[serde(rename = "expiresAt")]
             expires_at: String,
@@ -280,15 +280,15 @@ fn session(plan: &Plan, now: DateTime<Utc>) -> Option<Session> {
     let bytes = read_bounded(path, LONGEST_SESSION).map(zeroize::Zeroizing::new);
     let file = bytes
         .ok()
-        .and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
+        .and_then(|bytes| serde_json::from_slice::<StoredSession>(&bytes).ok());
     let file = file.unwrap_or_default();
     let text = match (&file.expires_at, &file.access_token) {
-        (None, Some(AccessToken::Login { expires_at })) => Some(expires_at),
+        (None, Some(StoredAccess::Login { expires_at })) => Some(expires_at),
         (text, _) => text.as_ref(),
     };
     let expires_at = text.and_then(|text| DateTime::parse_from_rfc3339(text).ok());
     let expires_at = expires_at.map(|at| Time(at.to_utc()));
-    Some(Session {
+    Some(SessionRow {
         name,
         expired: expires_at.is_none_or(|at| at.0 <= now),
         expires_at,
@@ -297,7 +297,7 @@ fn session(plan: &Plan, now: DateTime<Utc>) -> Option<Session> {
     })
 }
 
-fn print(context: &mut Context<'_>, report: &Report, now: DateTime<Utc>) -> io::Result<()> {
+fn print(context: &mut Context<'_>, report: &StatusReport, now: DateTime<Utc>) -> io::Result<()> {
     let style = Style::of(context.env);
     let env = context.env;
     let until = |at: Option<Time>| at.map(|at| style::until(env, at.0, now));

@@ -24,7 +24,7 @@ pub(crate) struct AuthFile {
     #[serde(rename = "credhelpers", deserialize_with = "or_default")]
     pub(crate) cred_helpers: BTreeMap<String, String>,
     #[serde(deserialize_with = "or_default")]
-    auths: BTreeMap<String, Option<Login>>,
+    auths: BTreeMap<String, Option<StoredAuth>>,
 }
 
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -38,7 +38,7 @@ where
 /// An entry of `auths`. The secret itself is not kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-struct Login {
+struct StoredAuth {
     #[serde(deserialize_with = "is_set")]
     auth: bool,
     #[serde(deserialize_with = "is_set")]

@@ -28,7 +28,7 @@ pub(crate) struct Found {
 
 /// What a client finds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum PathVerdict {
     /// This program, for all clients.
     Good,
     /// This program, but nothing where PATH is short.
@@ -59,20 +59,20 @@ impl Found {
         Self { programs }
     }
 
-    pub(crate) fn verdict(&self, ours: Option<&Path>, home: Option<&Path>) -> Verdict {
+    pub(crate) fn verdict(&self, ours: Option<&Path>, home: Option<&Path>) -> PathVerdict {
         let is_ours = |file: &Path| ours.is_none_or(|ours| is_same(file, ours));
         let Some(first) = self.programs.first() else {
-            return Verdict::Missing;
+            return PathVerdict::Missing;
         };
         if !is_ours(first) {
-            return Verdict::Other(first.clone());
+            return PathVerdict::Other(first.clone());
         }
         let public = self.programs.iter().find(|file| !is_private(file, home));
         match public {
-            _ if cfg!(windows) => Verdict::Good,
-            Some(public) if is_ours(public) => Verdict::Good,
-            Some(public) => Verdict::ShortPathHas(public.clone()),
-            None => Verdict::ShortPathMisses(first.clone()),
+            _ if cfg!(windows) => PathVerdict::Good,
+            Some(public) if is_ours(public) => PathVerdict::Good,
+            Some(public) => PathVerdict::ShortPathHas(public.clone()),
+            None => PathVerdict::ShortPathMisses(first.clone()),
         }
     }
 }
@@ -144,7 +144,7 @@ pub(crate) fn version_of(program: &Path) -> Option<String> {
     Some(line).filter(|line| !line.is_empty())
 }
 
-impl Verdict {
+impl PathVerdict {
     /// Why clients do not reach this program, if so.
     pub(crate) fn problem(&self, ours: Option<&Path>) -> Option<Problem> {
         let install = install_hint(ours);
@@ -217,24 +217,24 @@ mod tests {
             let found = Found::on(&std::env::join_paths(dirs).expect("plain"));
             found.verdict(Some(&public), Some(&user))
         };
-        assert_eq!(verdict(&[&plain]), Verdict::Missing);
-        assert_eq!(verdict(&[Path::new("relative")]), Verdict::Missing);
+        assert_eq!(verdict(&[&plain]), PathVerdict::Missing);
+        assert_eq!(verdict(&[Path::new("relative")]), PathVerdict::Missing);
         assert_eq!(
             verdict(&[&plain, &old, &ours]),
-            Verdict::Other(other.clone())
+            PathVerdict::Other(other.clone())
         );
-        assert_eq!(verdict(&[&ours, &old]), Verdict::Good);
+        assert_eq!(verdict(&[&ours, &old]), PathVerdict::Good);
         // A copy of the file is the same program.
-        assert_eq!(verdict(&[&home, &ours, &old]), Verdict::Good);
-        assert_eq!(verdict(&[&home]), Verdict::ShortPathMisses(private));
+        assert_eq!(verdict(&[&home, &ours, &old]), PathVerdict::Good);
+        assert_eq!(verdict(&[&home]), PathVerdict::ShortPathMisses(private));
         assert_eq!(
             verdict(&[&home, &old]),
-            Verdict::ShortPathHas(other.clone())
+            PathVerdict::ShortPathHas(other.clone())
         );
         // So is another name of it.
         fs::remove_file(&other).expect("there");
         symlink(&public, &other).expect("free");
-        assert_eq!(verdict(&[&old, &home]), Verdict::Good);
+        assert_eq!(verdict(&[&old, &home]), PathVerdict::Good);
     }
 
     #[test]

@@ -103,7 +103,7 @@ pub(super) struct FailureContext {
 }
 
 /// What a server answered.
-struct Answer<'a> {
+struct ServiceAnswer<'a> {
     status: Option<u16>,
     code: &'a str,
     message: &'a str,
@@ -161,7 +161,7 @@ pub(super) fn classify(step: Step<'_>, context: &FailureContext) -> Problem {
     if context.timed_out {
         return timed_out(step, &format!("waiting for {}", step.service()));
     }
-    let answer = Answer {
+    let answer = ServiceAnswer {
         status,
         code: context.code.as_deref().unwrap_or_default(),
         message: context.message.as_deref().unwrap_or_default(),
@@ -175,14 +175,14 @@ pub(super) fn classify(step: Step<'_>, context: &FailureContext) -> Problem {
         .unwrap_or_else(|| otherwise(step, &answer))
 }
 
-impl Answer<'_> {
+impl ServiceAnswer<'_> {
     fn is(&self, codes: &[&str]) -> bool {
         codes.contains(&self.code)
     }
 }
 
 /// What means the same whichever service says it.
-fn any_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
+fn any_service(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     if answer.is(THROTTLING_CODES) {
         return Some(Problem::throttled(step.service(), answer.tries));
     }
@@ -196,7 +196,7 @@ fn any_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
 }
 
 /// What only this service says, or says in its own way.
-fn one_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
+fn one_service(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     match step {
         Step::Token { registry, .. } => answer
             .is(DENIED)
@@ -213,7 +213,7 @@ fn one_service(step: Step<'_>, answer: &Answer<'_>) -> Option<Problem> {
     }
 }
 
-fn web_identity(web: &WebIdentity, answer: &Answer<'_>) -> Option<Problem> {
+fn web_identity(web: &WebIdentity, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     if answer.is(EXPIRED) {
         Some(Problem::web_token_expired())
     } else if answer.is(WEB_TOKEN_REJECTED) {
@@ -225,7 +225,7 @@ fn web_identity(web: &WebIdentity, answer: &Answer<'_>) -> Option<Problem> {
     }
 }
 
-fn sso_role(sso: &Sso, answer: &Answer<'_>) -> Option<Problem> {
+fn sso_role(sso: &Sso, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     if answer.code == "UnauthorizedException" || answer.status == Some(401) {
         return Some(Problem::sso_expired(&sso.profile));
     }
@@ -235,7 +235,7 @@ fn sso_role(sso: &Sso, answer: &Answer<'_>) -> Option<Problem> {
     refused.then(|| Problem::sso_role_refused(sso))
 }
 
-fn container(answer: &Answer<'_>) -> Problem {
+fn container(answer: &ServiceAnswer<'_>) -> Problem {
     match answer.status {
         Some(200..=299) => Problem::container(
             ProblemKind::Unavailable,
@@ -249,7 +249,7 @@ fn container(answer: &Answer<'_>) -> Problem {
     }
 }
 
-fn metadata(answer: &Answer<'_>) -> Problem {
+fn metadata(answer: &ServiceAnswer<'_>) -> Problem {
     match answer.status {
         Some(404) => Problem::no_credentials("this machine has no role in its instance metadata"),
         Some(200..=299) => Problem::unexpected("instance metadata", "no credentials in it"),
@@ -261,7 +261,7 @@ fn metadata(answer: &Answer<'_>) -> Problem {
 }
 
 /// Refusals of the keys or the signature.
-fn signature(owner: &str, answer: &Answer<'_>) -> Option<Problem> {
+fn signature(owner: &str, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     if answer.is(UNKNOWN) {
         Some(Problem::unknown_key(owner))
     } else if answer.is(EXPIRED) {
@@ -273,7 +273,7 @@ fn signature(owner: &str, answer: &Answer<'_>) -> Option<Problem> {
     }
 }
 
-fn otherwise(step: Step<'_>, answer: &Answer<'_>) -> Problem {
+fn otherwise(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Problem {
     let service = step.service();
     if !answer.code.is_empty() && answer.status.is_some_and(|status| status >= 400) {
         return Problem::refused(service, answer.code, answer.message, answer.request_id);

@@ -39,7 +39,7 @@ const LONGEST_FAULT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum AttemptFault {
     /// HTTP 429, or an error code of throttling.
     Throttled,
     /// HTTP 5xx, or no response.
@@ -60,14 +60,14 @@ pub struct RetryLimits {
 pub fn pause(
     limits: RetryLimits,
     attempt: u32,
-    fault: Fault,
+    fault: AttemptFault,
     left: Duration,
     random: f64,
     retry_after: Option<Duration>,
 ) -> Option<Duration> {
     let (most, longest) = match fault {
-        Fault::Throttled => (u32::MAX, LONGEST_PAUSE),
-        Fault::Transient => (FAULT_ATTEMPTS, LONGEST_FAULT_PAUSE),
+        AttemptFault::Throttled => (u32::MAX, LONGEST_PAUSE),
+        AttemptFault::Transient => (FAULT_ATTEMPTS, LONGEST_FAULT_PAUSE),
     };
     if attempt >= limits.attempts.unwrap_or(most).max(1) {
         return None;
@@ -107,7 +107,15 @@ mod tests {
 
     fn throttled(attempt: u32, left: f64, random: f64) -> Option<f64> {
         let left = Duration::from_secs_f64(left);
-        pause(NO_LIMIT, attempt, Fault::Throttled, left, random, None).map(|p| p.as_secs_f64())
+        pause(
+            NO_LIMIT,
+            attempt,
+            AttemptFault::Throttled,
+            left,
+            random,
+            None,
+        )
+        .map(|p| p.as_secs_f64())
     }
 
     #[test]
@@ -138,9 +146,12 @@ mod tests {
             let next = |attempt| pause(limits, attempt, fault, LONG, 0.5, None);
             (1..100).find(|attempt| next(*attempt).is_none())
         };
-        assert_eq!(attempts(None, Fault::Throttled), None);
-        assert_eq!(attempts(None, Fault::Transient), Some(FAULT_ATTEMPTS));
-        for fault in [Fault::Throttled, Fault::Transient] {
+        assert_eq!(attempts(None, AttemptFault::Throttled), None);
+        assert_eq!(
+            attempts(None, AttemptFault::Transient),
+            Some(FAULT_ATTEMPTS)
+        );
+        for fault in [AttemptFault::Throttled, AttemptFault::Transient] {
             for (limit, expected) in [(0, 1), (1, 1), (7, 7)] {
                 assert_eq!(attempts(Some(limit), fault), Some(expected));
             }
@@ -154,7 +165,7 @@ mod tests {
             pause(
                 NO_LIMIT,
                 1,
-                Fault::Throttled,
+                AttemptFault::Throttled,
                 Duration::from_secs(10),
                 1.0,
                 asked,

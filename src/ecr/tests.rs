@@ -47,8 +47,8 @@ struct Server {
     sent: Arc<Mutex<usize>>,
 }
 
-trait Wire: Read + Write {}
-impl<T: Read + Write> Wire for T {}
+trait TestStream: Read + Write {}
+impl<T: Read + Write> TestStream for T {}
 
 fn server(tls: bool, script: Vec<Act>) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
@@ -79,7 +79,7 @@ fn server(tls: bool, script: Vec<Act>) -> Server {
     server
 }
 
-fn over_tls(stream: TcpStream) -> Box<dyn Wire> {
+fn over_tls(stream: TcpStream) -> Box<dyn TestStream> {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let pem = include_bytes!("test-server.pem");
@@ -96,7 +96,7 @@ fn over_tls(stream: TcpStream) -> Box<dyn Wire> {
     Box::new(rustls::StreamOwned::new(connection, stream))
 }
 
-fn read_request(wire: &mut dyn Wire) -> Option<String> {
+fn read_request(wire: &mut dyn TestStream) -> Option<String> {
     let mut bytes = Vec::new();
     let mut byte = [0];
     while !bytes.ends_with(b"\r\n\r\n") {
@@ -117,7 +117,7 @@ fn read_request(wire: &mut dyn Wire) -> Option<String> {
 }
 
 fn serve(
-    mut wire: Box<dyn Wire>,
+    mut wire: Box<dyn TestStream>,
     script: &Mutex<Vec<Act>>,
     seen: &Mutex<Vec<String>>,
     sent: &Mutex<usize>,

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
 
 use crate::env::Env;
 use crate::principal::CaBundle;
@@ -19,8 +20,9 @@ use crate::principal::CaBundle;
 const MAX_BUNDLE: u64 = 16 << 20;
 
 /// CA certificates that cannot be loaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}{what}", .setting.as_ref().map(|name| format!("{name}: ")).unwrap_or_default())]
+pub struct TrustStoreError {
     /// The environment variable or key that names the file or directory; none for the system trust
     /// store.
     pub setting: Option<String>,
@@ -68,17 +70,17 @@ impl TrustStore {
     }
 
     /// Reads them.
-    pub(super) fn load(&self) -> Result<RootCertStore, Error> {
+    pub(super) fn load(&self) -> Result<RootCertStore, TrustStoreError> {
         let mut roots = RootCertStore::empty();
         match self {
             Self::Bundle(bundle) => {
-                add_file(&mut roots, &bundle.path).map_err(|what| Error {
+                add_file(&mut roots, &bundle.path).map_err(|what| TrustStoreError {
                     setting: Some(bundle.setting.clone()),
                     what,
                 })?;
             }
             Self::Named { file, dirs } => {
-                let error = |setting: &str, what| Error {
+                let error = |setting: &str, what| TrustStoreError {
                     setting: Some(setting.to_owned()),
                     what,
                 };
@@ -102,7 +104,7 @@ impl TrustStore {
             Self::System => add_system(&mut roots),
         }
         if roots.is_empty() {
-            return Err(Error {
+            return Err(TrustStoreError {
                 setting: None,
                 what: "the system trust store has no CA certificates".to_owned(),
             });

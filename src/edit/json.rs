@@ -8,45 +8,33 @@
 
 mod scan;
 
-use std::fmt;
 use std::ops::Range;
 
 use serde::de::IgnoredAny;
+use thiserror::Error;
 
 use super::{Change, newline_of, position};
 use scan::{end_of_string, end_of_value, skip_space};
 
 /// Why a text is not edited.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum JsonError {
     /// It begins with a byte order mark, over which docker and podman fail.
+    #[error("begins with a byte order mark")]
     ByteOrderMark,
     /// It is not valid JSON.
+    #[error("is not valid JSON (line {line}, column {column})")]
     Syntax { line: usize, column: usize },
     /// The root, or the value of this key, is not an object.
+    #[error("{} (line {line}, column {column})", .key.as_ref().map_or_else(
+        || "does not hold a JSON object".to_owned(),
+        |key| format!("has a {key:?} that is not an object"),
+    ))]
     NotAnObject {
         key: Option<String>,
         line: usize,
         column: usize,
     },
-}
-
-impl fmt::Display for JsonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ByteOrderMark => f.write_str("begins with a byte order mark"),
-            Self::Syntax { line, column } => {
-                write!(f, "is not valid JSON (line {line}, column {column})")
-            }
-            Self::NotAnObject { key, line, column } => {
-                let place = format!("(line {line}, column {column})");
-                match key {
-                    Some(key) => write!(f, "has a {key:?} that is not an object {place}"),
-                    None => write!(f, "does not hold a JSON object {place}"),
-                }
-            }
-        }
-    }
 }
 
 /// The text of a file that holds one JSON object.
@@ -113,13 +101,13 @@ impl Document {
         let quoted = quote(value);
         let Some(root) = self.root() else {
             let tail = self.text.as_ref().map(|space| format!("\n{space}"));
-            let style = Style::fresh("\t");
+            let style = RootStyle::fresh("\t");
             let member = style.member(object, key, &quoted);
             let tail = tail.unwrap_or_default();
             self.text = Some(format!("{{\n\t{member}\n}}{tail}"));
             return Ok(Change::Added);
         };
-        let style = Style::of(&root);
+        let style = RootStyle::of(&root);
         let (range, new) = match object {
             None => match root.find(key, false) {
                 Some(at) => return Ok(self.replace(&root.members[at].clone(), value)),
@@ -234,7 +222,7 @@ fn quote(text: &str) -> String {
 }
 
 /// How the root object is written.
-struct Style {
+struct RootStyle {
     newline: &'static str,
     /// The indentation of the root's members; none if they share a line with the brace.
     indent: Option<String>,
@@ -242,7 +230,7 @@ struct Style {
     colon: String,
 }
 
-impl Style {
+impl RootStyle {
     fn fresh(indent: &str) -> Self {
         Self {
             newline: "\n",
@@ -376,7 +364,7 @@ impl<'a> Object<'a> {
     }
 
     /// Where and what to insert for one more member, behind the last.
-    fn with_member(&self, style: &Style, member: &str) -> (Range<usize>, String) {
+    fn with_member(&self, style: &RootStyle, member: &str) -> (Range<usize>, String) {
         let Some(last) = self.members.last() else {
             return (self.open + 1..self.close, self.fill_root(style, member));
         };
@@ -388,7 +376,7 @@ impl<'a> Object<'a> {
     }
 
     /// The same for an object one level below.
-    fn with_entry(&self, style: &Style, key: &str, quoted: &str) -> (Range<usize>, String) {
+    fn with_entry(&self, style: &RootStyle, key: &str, quoted: &str) -> (Range<usize>, String) {
         let pair = style.pair(key, quoted);
         match self.members.is_empty() {
             true => (self.open + 1..self.close, self.fill_inner(&pair)),
@@ -405,7 +393,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    fn fill_root(&self, style: &Style, member: &str) -> String {
+    fn fill_root(&self, style: &RootStyle, member: &str) -> String {
         let lead = self.filling(style.newline);
         let space = self.space();
         let tail = if space.is_empty() || space == style.newline {
@@ -423,7 +411,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What was between the braces before `fill_inner`; none if `Style::object` made the object.
+    /// What was between the braces before `fill_inner`; none if `RootStyle::object` made the object.
     fn emptied(&self) -> Option<&'a str> {
         let (before, after) = self.around();
         match (before, after) {

@@ -10,13 +10,13 @@ const MARK: &str = "# Added by ecr-login configure.";
 
 /// A line of a text: its range, with and without its line ending.
 #[derive(Debug, Clone, Copy)]
-struct Line<'a> {
+struct TextLine<'a> {
     text: &'a str,
     start: usize,
     end: usize,
 }
 
-impl Line<'_> {
+impl TextLine<'_> {
     fn is_setting(&self) -> bool {
         let text = self.text;
         !text.trim().is_empty() && !text.starts_with(['#', ';', '['])
@@ -44,11 +44,11 @@ impl Line<'_> {
     }
 }
 
-fn lines(text: &str) -> Vec<Line<'_>> {
+fn lines(text: &str) -> Vec<TextLine<'_>> {
     let mut start = 0;
     let lines = text.split_inclusive('\n').map(|line| {
         let end = start + line.len();
-        let line = Line {
+        let line = TextLine {
             text: line.trim_end_matches(['\r', '\n']),
             start,
             end,
@@ -60,14 +60,14 @@ fn lines(text: &str) -> Vec<Line<'_>> {
 }
 
 /// The lines of a section: its header's index and that of the line behind its last.
-fn find_section(lines: &[Line<'_>], name: &str) -> Option<(usize, usize)> {
+fn find_section(lines: &[TextLine<'_>], name: &str) -> Option<(usize, usize)> {
     let header = lines.iter().position(|line| line.section() == Some(name))?;
     let rest = &lines[header + 1..];
     let len = rest.iter().position(|line| line.section().is_some());
     Some((header, len.map_or(lines.len(), |len| header + 1 + len)))
 }
 
-fn find_key(lines: &[Line<'_>], range: (usize, usize), key: &str) -> Option<usize> {
+fn find_key(lines: &[TextLine<'_>], range: (usize, usize), key: &str) -> Option<usize> {
     let (header, end) = range;
     (header + 1..end).find(|&at| lines[at].pair().is_some_and(|(found, _)| found == key))
 }
@@ -76,7 +76,7 @@ fn find_key(lines: &[Line<'_>], range: (usize, usize), key: &str) -> Option<usiz
 pub(crate) fn names(text: &str) -> Vec<String> {
     lines(text)
         .iter()
-        .filter_map(Line::section)
+        .filter_map(TextLine::section)
         .map(str::to_owned)
         .collect()
 }

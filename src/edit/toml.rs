@@ -22,9 +22,9 @@ pub(crate) struct TomlError {
     pub(crate) column: usize,
 }
 
-type Parsed<'a> = Document<&'a str>;
+type TomlDocument<'a> = Document<&'a str>;
 
-fn parse(text: &str) -> Result<Parsed<'_>, TomlError> {
+fn parse(text: &str) -> Result<TomlDocument<'_>, TomlError> {
     Document::parse(text).map_err(|error| at(text, error.span().map_or(0, |span| span.start)))
 }
 
@@ -34,7 +34,7 @@ fn at(text: &str, offset: usize) -> TomlError {
 }
 
 /// The list, if it is there.
-fn list<'a>(document: &'a Parsed<'_>, text: &str) -> Result<Option<&'a Array>, TomlError> {
+fn list<'a>(document: &'a TomlDocument<'_>, text: &str) -> Result<Option<&'a Array>, TomlError> {
     let Some(item) = document.get(KEY) else {
         return Ok(None);
     };

@@ -48,7 +48,7 @@ fn pass(seconds: i64) {
 
 /// Gives what it was told to, then numbered tokens of twelve hours.
 #[derive(Default)]
-struct Aws {
+struct FakeAws {
     replies: VecDeque<Result<Issued, Problem>>,
     key_id: &'static str,
     identified: usize,
@@ -58,7 +58,7 @@ struct Aws {
     source: &'static str,
 }
 
-impl Issuer for Aws {
+impl Issuer for FakeAws {
     fn identify(&mut self, _: &Plan, _: Instant) -> Result<Session, Problem> {
         self.identified += 1;
         match self.key_id {
@@ -157,7 +157,7 @@ impl Place {
     }
 }
 
-fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, Aws> {
+fn helper<'a>(place: &'a Place, cache: Option<&'a Cache<'a>>) -> Helper<'a, FakeAws> {
     Helper {
         env: &place.env,
         cache,

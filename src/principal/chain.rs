@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::aws_settings::{Api, Settings, set};
 use super::cache_key::{Subject, hex};
 use super::problem;
-use super::session::Session;
+use super::session::LoginSession;
 use super::sources;
 use super::surroundings::Surroundings;
 use super::{AccessKeys, ConsoleLogin, Role, Source, Sso, WebIdentity};
@@ -307,14 +307,16 @@ impl Chain<'_> {
         path: &Path,
         profile: &Section<'_>,
         command: &'static str,
-    ) -> Result<Session, Problem> {
+    ) -> Result<LoginSession, Problem> {
         let content = self.surroundings.file(path);
         let logged_out = |why: String| {
             let detail = format!("{}: {why}", path.display());
             problem::logged_out(profile.name(), command).with_detail(detail)
         };
         match &*content {
-            Ok(bytes) => Session::of(bytes).ok_or_else(|| logged_out("no session in it".into())),
+            Ok(bytes) => {
+                LoginSession::of(bytes).ok_or_else(|| logged_out("no session in it".into()))
+            }
             Err(error) => Err(logged_out(error.to_string())),
         }
     }

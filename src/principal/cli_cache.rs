@@ -136,19 +136,21 @@ struct KeptFile {
 fn read(path: &Path) -> Option<KeptFile> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Response {
-        credentials: Credentials,
+    struct RoleResponse {
+        credentials: RoleKeys,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
-    struct Credentials {
+    struct RoleKeys {
         access_key_id: String,
         secret_access_key: Zeroizing<String>,
         session_token: Zeroizing<String>,
         expiration: Value,
     }
     let bytes = Zeroizing::new(read_trusted(path).ok()?);
-    let mut credentials = serde_json::from_slice::<Response>(&bytes).ok()?.credentials;
+    let mut credentials = serde_json::from_slice::<RoleResponse>(&bytes)
+        .ok()?
+        .credentials;
     let secret = |text: &mut Zeroizing<String>| Secret::new(std::mem::take(&mut **text));
     if credentials.access_key_id.is_empty() || credentials.secret_access_key.is_empty() {
         return None;

@@ -57,20 +57,20 @@ pub(super) fn half_set(set: &str, missing: &str) -> Problem {
 }
 
 /// An AWS config file cannot be used.
-pub(super) fn file(error: &profile::Error) -> Problem {
+pub(super) fn file(error: &profile::ConfigFileError) -> Problem {
     let hint = match error {
-        profile::Error::Unreadable { .. } => {
+        profile::ConfigFileError::Unreadable { .. } => {
             "make the file readable for this user, or name another one with AWS_CONFIG_FILE or \
              AWS_SHARED_CREDENTIALS_FILE"
         }
-        profile::Error::Malformed { .. } => "correct this line of the file",
+        profile::ConfigFileError::Malformed { .. } => "correct this line of the file",
     };
     configuration(error.to_string(), hint)
 }
 
 /// A file that holds keys cannot be read.
 pub(super) fn unreadable(path: &Path, reason: &str) -> Problem {
-    file(&profile::Error::Unreadable {
+    file(&profile::ConfigFileError::Unreadable {
         path: path.to_owned(),
         reason: reason.to_owned(),
     })

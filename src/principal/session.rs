@@ -12,7 +12,7 @@ use super::cache_key::hex;
 
 /// What a session's file says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Session {
+pub(super) struct LoginSession {
     /// Which login it is.
     pub(super) digest: String,
     /// The region in which a session of `aws login` was started.
@@ -21,7 +21,7 @@ pub(super) struct Session {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct SessionFile {
+struct LoginFile {
     access_token: AccessToken,
     #[serde(default)]
     refresh_token: Option<Zeroizing<String>>,
@@ -42,10 +42,10 @@ enum AccessToken {
     },
 }
 
-impl Session {
+impl LoginSession {
     /// None if the file holds no session: then nobody is logged in.
     pub(super) fn of(file: &[u8]) -> Option<Self> {
-        let file: SessionFile = serde_json::from_slice(file).ok()?;
+        let file: LoginFile = serde_json::from_slice(file).ok()?;
         let set = |text: &Option<Zeroizing<String>>| text.clone().filter(|text| !text.is_empty());
         let access = match &file.access_token {
             AccessToken::Sso(token) => token.clone(),
@@ -76,7 +76,7 @@ impl Session {
 /// [`Plan::session_digest`](super::Plan::session_digest); none if there is no session in it.
 #[allow(dead_code, reason = "for what issues tokens and renews sessions")]
 pub fn session_digest(file: &[u8]) -> Option<String> {
-    Session::of(file).map(|session| session.digest)
+    LoginSession::of(file).map(|session| session.digest)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::fs::read_bounded;
 use crate::log::Log;
 use crate::problem::Problem;
-use crate::profile::{Config, Error, Paths};
+use crate::profile::{Config, ConfigFileError, Paths};
 use crate::registry::Registry;
 use crate::secret::SecretBytes;
 
@@ -101,7 +101,7 @@ pub struct Surroundings {
     /// [`VARIABLES`] alone.
     pub(super) env: Env,
     paths: Paths,
-    config: Result<Config, Error>,
+    config: Result<Config, ConfigFileError>,
     files: RefCell<Vec<(PathBuf, Content)>>,
 }
 

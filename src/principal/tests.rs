@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::log::Log;
 use crate::problem::{Problem, ProblemKind};
 
-type Vars<'a> = &'a [(&'a str, &'a str)];
+type Variables<'a> = &'a [(&'a str, &'a str)];
 
 const HOST: &str = "123456789012.dkr.ecr.eu-central-1.amazonaws.com";
 const CHINA: &str = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
@@ -103,7 +103,7 @@ fn every_source_is_found_in_its_place() {
     let arn = ("AWS_ROLE_ARN", ROLE);
     let all = [KEYS[0], KEYS[1], token, arn, uri];
     #[rustfmt::skip]
-    let cases: &[(&str, Vars<'_>, &str, usize, bool)] = &[
+    let cases: &[(&str, Variables<'_>, &str, usize, bool)] = &[
         // default profile, variables, source, roles, pinned
         ("", &all, "environment variables", 0, true),
         (STATIC, &[], "keys in a profile", 0, true),
@@ -189,7 +189,7 @@ fn what_is_wrong_is_said_with_profile_and_key() {
     let off = ("AWS_EC2_METADATA_DISABLED", "true");
     let token = ("AWS_WEB_IDENTITY_TOKEN_FILE", "/token");
     #[rustfmt::skip]
-    let cases: &[(&str, Vars<'_>, &str, &str)] = &[
+    let cases: &[(&str, Variables<'_>, &str, &str)] = &[
         // files, variables, cause, hint
         ("", &[off], "no AWS credentials found", "AWS_PROFILE"),
         (&format!("[default]\n{STATIC}"), &KEYS[..1], "AWS_ACCESS_KEY_ID is set, but AWS_SECRET_ACCESS_KEY is not", "set AWS_SECRET_ACCESS_KEY"),

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::reader::{self, Line, strip};
-use super::{DEFAULTS, Error, Fault, LIMIT, WhichFile};
+use super::{ConfigFileError, DEFAULTS, LIMIT, LineFault, WhichFile};
 use crate::fs::read_bounded;
 use crate::secret;
 
@@ -16,7 +16,7 @@ pub(super) struct File {
     pub(super) text: Text,
     /// The lines that are not UTF-8, comments apart.
     pub(super) invalid: Vec<usize>,
-    pub(super) unreadable: Option<Error>,
+    pub(super) unreadable: Option<ConfigFileError>,
 }
 
 #[derive(Default)]
@@ -76,7 +76,7 @@ impl File {
     /// Reads a file. Like the AWS CLI, this takes one that cannot be read for a missing one, but
     /// keeps the reason. A file that the user did not name and whose existence cannot be
     /// determined (another user's home directory) is missing, too.
-    pub(super) fn read(path: Option<&Path>, named: bool) -> Result<Self, Error> {
+    pub(super) fn read(path: Option<&Path>, named: bool) -> Result<Self, ConfigFileError> {
         let Some(path) = path else {
             return Ok(Self::default());
         };
@@ -89,7 +89,7 @@ impl File {
             Ok(bytes) => Ok(Self::of(path.to_owned(), bytes)),
             Err(e) if missing(&e) => Ok(Self::default()),
             Err(e) => {
-                let error = Error::Unreadable {
+                let error = ConfigFileError::Unreadable {
                     path: path.to_owned(),
                     reason: e.to_string(),
                 };
@@ -104,8 +104,8 @@ impl File {
         }
     }
 
-    pub(super) fn error(&self, line: usize, fault: Fault) -> Error {
-        Error::Malformed {
+    pub(super) fn error(&self, line: usize, fault: LineFault) -> ConfigFileError {
+        ConfigFileError::Malformed {
             path: self.path.clone(),
             line,
             fault,
@@ -114,7 +114,11 @@ impl File {
 
     /// Finds the sections. Text before the first one makes the file useless: it may be a header
     /// behind an invisible character.
-    pub(super) fn scan(&self, which: WhichFile, sections: &mut Vec<Header>) -> Result<(), Error> {
+    pub(super) fn scan(
+        &self,
+        which: WhichFile,
+        sections: &mut Vec<Header>,
+    ) -> Result<(), ConfigFileError> {
         let text = &*self.text.0;
         let first = sections.len();
         // Whether the last section has begun, and whether it is one that is looked up.
@@ -126,7 +130,7 @@ impl File {
                 Line::Blank | Line::Comment => continue,
                 Line::Property(_) | Line::Continuation(_) if begun => continue,
                 Line::Property(_) | Line::Continuation(_) => {
-                    return Err(self.error(index + 1, Fault::NoSection));
+                    return Err(self.error(index + 1, LineFault::NoSection));
                 }
             };
             begun = true;

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::Fault;
+use super::LineFault;
 use crate::secret;
 
 /// White space as Python's `str.isspace` defines it.
@@ -165,7 +165,7 @@ pub(super) struct Property<'a> {
 #[derive(Default)]
 pub(super) struct Body<'a> {
     pub(super) properties: Vec<Property<'a>>,
-    pub(super) faults: Vec<(usize, Fault)>,
+    pub(super) faults: Vec<(usize, LineFault)>,
     /// Blank lines since the last line of the value.
     blank: usize,
 }
@@ -185,7 +185,7 @@ impl<'a> Body<'a> {
         match line {
             Line::Blank => self.blank += 1,
             Line::Comment | Line::Header(_) => {}
-            Line::BrokenHeader(_) => self.faults.push((number, Fault::NoBracket)),
+            Line::BrokenHeader(_) => self.faults.push((number, LineFault::NoBracket)),
             Line::Property(line) => {
                 self.blank = 0;
                 self.property(line, number);
@@ -198,7 +198,7 @@ impl<'a> Body<'a> {
                 // A value that begins on a line of its own is a block of properties.
                 let block = property.value.is_empty() || property.value.starts_with('\n');
                 if block && !line.contains('=') {
-                    self.faults.push((number, Fault::NoEquals));
+                    self.faults.push((number, LineFault::NoEquals));
                 }
                 let value = property.value.to_mut();
                 value.extend(std::iter::repeat_n('\n', blank + 1));
@@ -210,12 +210,12 @@ impl<'a> Body<'a> {
     fn property(&mut self, line: &'a str, number: usize) {
         let delimiter = line.bytes().position(|b| matches!(b, b'=' | b':'));
         let Some(delimiter) = delimiter else {
-            self.faults.push((number, Fault::NoDelimiter));
+            self.faults.push((number, LineFault::NoDelimiter));
             return;
         };
         let key = strip(&line[..delimiter]);
         if key.is_empty() {
-            self.faults.push((number, Fault::NoKey));
+            self.faults.push((number, LineFault::NoKey));
             return;
         }
         let key = if key.bytes().any(|b| b.is_ascii_uppercase()) {
@@ -235,13 +235,13 @@ impl<'a> Body<'a> {
         keys.sort_unstable();
         let twice = keys.windows(2).filter(|pair| pair[0].0 == pair[1].0);
         self.faults
-            .extend(twice.map(|pair| (pair[1].1, Fault::DuplicateKey)));
+            .extend(twice.map(|pair| (pair[1].1, LineFault::DuplicateKey)));
         self.faults.sort_unstable_by_key(|&(line, _)| line);
     }
 }
 
 /// Every fault of a file, by line. Too slow for the path of a cached answer.
-pub(super) fn faults(text: &str) -> Vec<(usize, Fault)> {
+pub(super) fn faults(text: &str) -> Vec<(usize, LineFault)> {
     let mut faults = Vec::new();
     let mut headers = BTreeSet::new();
     let mut body: Option<Body<'_>> = None;
@@ -257,20 +257,20 @@ pub(super) fn faults(text: &str) -> Vec<(usize, Fault)> {
             Line::Header(raw) => {
                 close(body.replace(Body::default()), &mut faults);
                 if raw != super::DEFAULTS && !headers.insert(raw) {
-                    faults.push((number, Fault::DuplicateSection));
+                    faults.push((number, LineFault::DuplicateSection));
                 }
                 if strip(raw) != raw {
-                    faults.push((number, Fault::Padded));
+                    faults.push((number, LineFault::Padded));
                 }
             }
             Line::BrokenHeader(_) => {
                 close(body.replace(Body::default()), &mut faults);
-                faults.push((number, Fault::NoBracket));
+                faults.push((number, LineFault::NoBracket));
             }
             line => match &mut body {
                 Some(body) => body.push(line, number),
                 None if matches!(line, Line::Blank | Line::Comment) => {}
-                None => faults.push((number, Fault::NoSection)),
+                None => faults.push((number, LineFault::NoSection)),
             },
         }
     }

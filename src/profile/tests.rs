@@ -10,7 +10,7 @@ use super::*;
 use crate::env::Env;
 
 /// A property of a profile, or the line and the fault that keep it from being read.
-type Read = Result<Option<String>, (String, usize, Fault)>;
+type Read = Result<Option<String>, (String, usize, LineFault)>;
 
 fn read(config: &str, credentials: &str, profile: &str, key: &str) -> Read {
     let section = Config::of(config, credentials).and_then(|config| {
@@ -18,8 +18,10 @@ fn read(config: &str, credentials: &str, profile: &str, key: &str) -> Read {
         Ok(section.and_then(|s| s.get(key).map(str::to_owned)))
     });
     section.map_err(|error| match error {
-        Error::Malformed { path, line, fault } => (path.display().to_string(), line, fault),
-        Error::Unreadable { reason, .. } => panic!("{reason}"),
+        ConfigFileError::Malformed { path, line, fault } => {
+            (path.display().to_string(), line, fault)
+        }
+        ConfigFileError::Unreadable { reason, .. } => panic!("{reason}"),
     })
 }
 
@@ -125,7 +127,7 @@ fn other_sections_are_no_profiles() {
 
 #[test]
 fn faults_name_file_and_line() {
-    use Fault::{
+    use LineFault::{
         DuplicateKey, DuplicateSection, NoBracket, NoDelimiter, NoEquals, NoKey, NoSection,
     };
     for (text, line, fault) in [
@@ -156,16 +158,16 @@ fn unused_sections_may_be_faulty() {
     assert_eq!(read(faulty, "", "default", "k"), Ok(Some("v".into())));
     let faults = Config::of(faulty, "").expect("good").faults();
     let lines = faults.iter().map(|fault| match fault {
-        Error::Malformed { line, fault, .. } => (*line, *fault),
-        Error::Unreadable { reason, .. } => panic!("{reason}"),
+        ConfigFileError::Malformed { line, fault, .. } => (*line, *fault),
+        ConfigFileError::Unreadable { reason, .. } => panic!("{reason}"),
     });
     let expected = [
-        (1, Fault::NoBracket),
-        (2, Fault::NoDelimiter),
-        (3, Fault::NoKey),
-        (6, Fault::DuplicateKey),
-        (7, Fault::DuplicateSection),
-        (8, Fault::Padded),
+        (1, LineFault::NoBracket),
+        (2, LineFault::NoDelimiter),
+        (3, LineFault::NoKey),
+        (6, LineFault::DuplicateKey),
+        (7, LineFault::DuplicateSection),
+        (8, LineFault::Padded),
     ];
     assert_eq!(lines.collect::<Vec<_>>(), expected);
 }
@@ -231,7 +233,10 @@ fn unreadable_files_are_missing_ones_with_a_fault() {
     };
     let faults = |path| {
         let faults = load(path).expect("usable").faults();
-        faults.iter().map(Error::to_string).collect::<Vec<_>>()
+        faults
+            .iter()
+            .map(ConfigFileError::to_string)
+            .collect::<Vec<_>>()
     };
     assert_eq!(faults(dir.join("none")), [""; 0]);
     assert_eq!(faults(dir.join("latin1/none")), [""; 0]);

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 
 use super::scan::{Event, scan};
 use super::{
-    EVERY_OTHER, Key, Rules, Section, SectionKind, exact_registry, is_account_id, is_own_name,
+    EVERY_OTHER, Key, RuleSection, Rules, SectionKind, exact_registry, is_account_id, is_own_name,
     problem,
 };
 use crate::problem::Problem;
@@ -79,7 +79,7 @@ impl Rules {
     /// for which that registry is not known.
     pub fn hosts(&self) -> Vec<(String, Registry)> {
         let (sections, _) = self.all_sections();
-        let host = |section: Section<'_>| {
+        let host = |section: RuleSection<'_>| {
             let registry = match section.kind {
                 SectionKind::Registry => exact_registry(section.name)?,
                 SectionKind::OwnName if section.first_problem().is_none() => {
@@ -94,7 +94,7 @@ impl Rules {
 
     /// Every section that something can match, the first of several of a name, and what is wrong
     /// outside of them.
-    fn all_sections(&self) -> (Vec<Section<'_>>, Vec<Finding>) {
+    fn all_sections(&self) -> (Vec<RuleSection<'_>>, Vec<Finding>) {
         let (mut sections, mut findings) = (Vec::new(), Vec::new());
         let Some(file) = &self.file else {
             return (sections, findings);
@@ -121,7 +121,7 @@ impl Rules {
                     Entry::Vacant(entry) => {
                         entry.insert(line);
                         open = Some(sections.len());
-                        sections.push(Section::new(kind, name, line));
+                        sections.push(RuleSection::new(kind, name, line));
                     }
                 }
             }

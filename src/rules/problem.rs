@@ -3,8 +3,8 @@
 use std::io;
 
 use super::file::{RulesFile, VARIABLE};
-use super::scan::Fault;
-use super::{Key, Section, Setting};
+use super::scan::RuleFault;
+use super::{Key, RuleSection, RuleSetting};
 use crate::problem::{Problem, ProblemKind};
 
 /// Longer words of a file are cut in messages.
@@ -76,7 +76,7 @@ pub(super) fn writable(shown: &str) -> Problem {
     )
 }
 
-pub(super) fn syntax(file: &RulesFile, number: usize, fault: Fault) -> Problem {
+pub(super) fn syntax(file: &RulesFile, number: usize, fault: RuleFault) -> Problem {
     line(
         file,
         number,
@@ -117,7 +117,7 @@ pub(super) fn unknown_section(file: &RulesFile, name: &str, number: usize) -> Pr
 
 pub(super) fn key_twice(
     file: &RulesFile,
-    section: &Section<'_>,
+    section: &RuleSection<'_>,
     key: Key,
     first: usize,
     second: usize,
@@ -135,7 +135,7 @@ pub(super) fn key_twice(
 
 pub(super) fn unknown_key(
     file: &RulesFile,
-    section: &Section<'_>,
+    section: &RuleSection<'_>,
     key: &str,
     number: usize,
 ) -> Problem {
@@ -151,7 +151,7 @@ pub(super) fn unknown_key(
 
 pub(super) fn misplaced(
     file: &RulesFile,
-    section: &Section<'_>,
+    section: &RuleSection<'_>,
     key: Key,
     number: usize,
 ) -> Problem {
@@ -166,14 +166,19 @@ pub(super) fn misplaced(
     line(file, number, &cause, hint)
 }
 
-pub(super) fn blank(file: &RulesFile, section: &Section<'_>, key: Key, number: usize) -> Problem {
+pub(super) fn blank(
+    file: &RulesFile,
+    section: &RuleSection<'_>,
+    key: Key,
+    number: usize,
+) -> Problem {
     let cause = format!("{} in [{}] is blank", key.name(), section.name);
     line(file, number, &cause, "give it a value, or remove the line")
 }
 
 pub(super) fn second_line(
     file: &RulesFile,
-    section: &Section<'_>,
+    section: &RuleSection<'_>,
     key: &str,
     number: usize,
 ) -> Problem {
@@ -187,8 +192,8 @@ pub(super) fn second_line(
 
 pub(super) fn bad_role_arn(
     file: &RulesFile,
-    section: &Section<'_>,
-    setting: Setting<'_>,
+    section: &RuleSection<'_>,
+    setting: RuleSetting<'_>,
 ) -> Problem {
     line(
         file,
@@ -198,7 +203,7 @@ pub(super) fn bad_role_arn(
     )
 }
 
-pub(super) fn no_registry(file: &RulesFile, section: &Section<'_>) -> Problem {
+pub(super) fn no_registry(file: &RulesFile, section: &RuleSection<'_>) -> Problem {
     line(
         file,
         section.line,
@@ -207,7 +212,11 @@ pub(super) fn no_registry(file: &RulesFile, section: &Section<'_>) -> Problem {
     )
 }
 
-pub(super) fn not_ecr(file: &RulesFile, section: &Section<'_>, setting: Setting<'_>) -> Problem {
+pub(super) fn not_ecr(
+    file: &RulesFile,
+    section: &RuleSection<'_>,
+    setting: RuleSetting<'_>,
+) -> Problem {
     line(
         file,
         setting.line,
@@ -218,8 +227,8 @@ pub(super) fn not_ecr(file: &RulesFile, section: &Section<'_>, setting: Setting<
 
 pub(super) fn bad_helper_name(
     file: &RulesFile,
-    section: &Section<'_>,
-    setting: Setting<'_>,
+    section: &RuleSection<'_>,
+    setting: RuleSetting<'_>,
 ) -> Problem {
     line(
         file,

@@ -5,7 +5,7 @@
 //! Every cached `get` passes through here, with up to hundreds of sections of which at most three
 //! matter, so nothing is allocated.
 
-use std::fmt;
+use thiserror::Error;
 
 use crate::profile::reader::{Line, before_comment, lines, strip};
 
@@ -22,30 +22,23 @@ pub(super) enum Event<'a> {
 }
 
 /// What can be wrong with a line, whatever its words mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(super) enum RuleFault {
+    #[error("there is a key before the first [section]")]
     BeforeSection,
+    #[error("the section's name does not end with ']'")]
     OpenBracket,
+    #[error("there is no '=' between key and value")]
     WithoutValue,
+    #[error("there is no key before the '='")]
     WithoutKey,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::BeforeSection => "there is a key before the first [section]",
-            Self::OpenBracket => "the section's name does not end with ']'",
-            Self::WithoutValue => "there is no '=' between key and value",
-            Self::WithoutKey => "there is no key before the '='",
-        })
-    }
 }
 
 /// Calls `visit` with each line that means something and its number, counted from 1.
 pub(super) fn scan<'a>(
     text: &'a str,
     mut visit: impl FnMut(usize, Event<'a>),
-) -> Result<(), (usize, Fault)> {
+) -> Result<(), (usize, RuleFault)> {
     let mut is_open = false;
     for (index, (_, line)) in lines(text).enumerate() {
         let number = index + 1;
@@ -58,19 +51,19 @@ pub(super) fn scan<'a>(
                 let name = name.split(']').next().unwrap_or_default();
                 visit(number, Event::Section(strip(name)));
             }
-            Line::BrokenHeader(_) => return fault(Fault::OpenBracket),
+            Line::BrokenHeader(_) => return fault(RuleFault::OpenBracket),
             Line::Property(_) | Line::Continuation(_) if !is_open => {
-                return fault(Fault::BeforeSection);
+                return fault(RuleFault::BeforeSection);
             }
             Line::Continuation(_) => visit(number, Event::Continuation),
             Line::Property(line) => {
                 let delimiter = line.bytes().position(|b| matches!(b, b'=' | b':'));
                 let Some(delimiter) = delimiter else {
-                    return fault(Fault::WithoutValue);
+                    return fault(RuleFault::WithoutValue);
                 };
                 let key = strip(&line[..delimiter]);
                 if key.is_empty() {
-                    return fault(Fault::WithoutKey);
+                    return fault(RuleFault::WithoutKey);
                 }
                 let rest = &line[delimiter + 1..];
                 visit(number, Event::Property { key, rest });
@@ -90,7 +83,7 @@ pub(super) fn value_of(rest: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn events(text: &str) -> Result<Vec<String>, (usize, Fault)> {
+    fn events(text: &str) -> Result<Vec<String>, (usize, RuleFault)> {
         let mut seen = Vec::new();
         scan(text, |line, event| {
             seen.push(match event {
@@ -135,10 +128,10 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_line() {
         for (text, line, fault) in [
-            ("k = v\n[a]", 1, Fault::BeforeSection),
-            ("\n\n[a\nk = v", 3, Fault::OpenBracket),
-            ("[a]\nk", 2, Fault::WithoutValue),
-            ("[a]\n= v", 2, Fault::WithoutKey),
+            ("k = v\n[a]", 1, RuleFault::BeforeSection),
+            ("\n\n[a\nk = v", 3, RuleFault::OpenBracket),
+            ("[a]\nk", 2, RuleFault::WithoutValue),
+            ("[a]\n= v", 2, RuleFault::WithoutKey),
         ] {
             assert_eq!(events(text), Err((line, fault)), "{text:?}");
         }

@@ -162,7 +162,7 @@ fn a_mistake_fails_what_its_section_decides() {
 }
 
 #[test]
-fn a_mistake_in_a_section_behind_fails_nothing_decided() {
+fn a_mistake_behind_what_decides_fails_nothing() {
     for mistake in [
         "profil = x",
         "region = x",

@@ -18,7 +18,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use retry::{Fault, RetryLimits, pause};
+use retry::{AttemptFault, RetryLimits, pause};
 
 /// A name look-up, TCP, TLS, and the processor time of a cold start.
 const CONNECT_MS: u64 = 60;
@@ -96,7 +96,14 @@ fn simulate(
         }
         let left = Duration::from_millis((start + end).saturating_sub(now));
         let limits = RetryLimits { attempts };
-        if let Some(pause) = pause(limits, attempt, Fault::Throttled, left, random.next(), None) {
+        if let Some(pause) = pause(
+            limits,
+            attempt,
+            AttemptFault::Throttled,
+            left,
+            random.next(),
+            None,
+        ) {
             let pause = u64::try_from(pause.as_millis()).expect("short");
             calls.push(Reverse((now + pause, node, start, attempt + 1)));
         }

@@ -86,8 +86,11 @@ fn what_others_can_write_is_neither_read_nor_written() {
                 level.display()
             );
             let error = cache.put(HOST, &key, &good, Provenance::default(), at(0));
-            assert!(matches!(error, Err(Error::Untrusted { .. })));
-            assert!(matches!(cache.erase(HOST), Err(Error::Untrusted { .. })));
+            assert!(matches!(error, Err(CacheError::Untrusted { .. })));
+            assert!(matches!(
+                cache.erase(HOST),
+                Err(CacheError::Untrusted { .. })
+            ));
             assert_eq!(cache.held(at(0)), []);
             chmod(level, 0o700);
             assert!(cache.get(HOST, &key, None, at(0)).is_some());
@@ -119,7 +122,7 @@ fn what_another_user_owns_is_neither_read_nor_written() {
             level.display()
         );
         let error = cache.put(HOST, &key, &good, Provenance::default(), at(0));
-        assert!(matches!(error, Err(Error::Untrusted { .. })));
+        assert!(matches!(error, Err(CacheError::Untrusted { .. })));
         assert!(cache.record_failure(HOST, &key, &failure()).is_err());
         let outcome = cache.lock(HOST, &key, lock::Wait::No, || None::<()>);
         assert!(matches!(outcome, lock::LockOutcome::Unavailable));
@@ -154,7 +157,10 @@ fn nothing_is_made_in_anothers_home() {
         Provenance::default(),
         at(0),
     );
-    assert!(matches!(error, Err(Error::Untrusted { .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(CacheError::Untrusted { .. })),
+        "{error:?}"
+    );
     assert_eq!(fs::read_dir(&home).expect("read").count(), 0);
 }
 
@@ -210,7 +216,10 @@ fn a_link_below_the_base_is_not_followed() {
                 .put(HOST, &key, &good, Provenance::default(), at(0))
                 .is_err()
         );
-        assert!(matches!(cache.erase(HOST), Err(Error::Untrusted { .. })));
+        assert!(matches!(
+            cache.erase(HOST),
+            Err(CacheError::Untrusted { .. })
+        ));
         assert_eq!(cache.held(at(0)), []);
         fs::remove_file(level).expect("removed");
         fs::rename(&moved, level).expect("moved back");
@@ -269,7 +278,7 @@ fn distrust_is_said_once() {
     let base = dir.path().join("cache");
     chmod(&base, 0o777);
     let lines = RefCell::new(Vec::new());
-    let write = |line: fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
+    let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
     let cache = Cache::open(place(base.clone()), Log::to(&write));
     assert_eq!(cache.get(HOST, &key, None, at(0)), None);
     assert_eq!(cache.stored_login(&registry(HOST), at(0)), None);

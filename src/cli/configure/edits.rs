@@ -91,7 +91,7 @@ impl Edit {
 /// All edits of a job; those that change nothing are among them.
 pub(super) fn of(env: &Env, job: &Job) -> Result<Vec<Edit>, Problem> {
     let mut edits = Vec::new();
-    let mut rules = Rules::read(env, job)?;
+    let mut rules = RulesEdit::read(env, job)?;
     for path in auth_files(env, job)? {
         let edit = match job.remove {
             false => add_to_auth_file(&path, job, rules.as_mut())?,
@@ -140,7 +140,11 @@ fn parse(file: &Original) -> Result<Document, Problem> {
         .map_err(|error| auth_file::malformed(file.path(), &error))
 }
 
-fn add_to_auth_file(path: &Path, job: &Job, rules: Option<&mut Rules>) -> Result<Edit, Problem> {
+fn add_to_auth_file(
+    path: &Path,
+    job: &Job,
+    rules: Option<&mut RulesEdit>,
+) -> Result<Edit, Problem> {
     let mut edit = Edit::of(Original::read(path)?);
     let mut document = parse(&edit.file)?;
     let malformed = |error| auth_file::malformed(path, &error);
@@ -174,7 +178,7 @@ fn add_to_auth_file(path: &Path, job: &Job, rules: Option<&mut Rules>) -> Result
 fn remove_from_auth_file(
     path: &Path,
     job: &Job,
-    rules: Option<&mut Rules>,
+    rules: Option<&mut RulesEdit>,
 ) -> Result<Edit, Problem> {
     let mut edit = Edit::of(Original::read(path)?);
     let mut document = parse(&edit.file)?;
@@ -246,7 +250,7 @@ fn section_of(registry: &Registry) -> String {
 }
 
 /// The edit of the rules file.
-struct Rules {
+struct RulesEdit {
     edit: Edit,
     text: String,
     /// Whether a variable names the file: then it must not be missing.
@@ -255,7 +259,7 @@ struct Rules {
     in_use: BTreeSet<String>,
 }
 
-impl Rules {
+impl RulesEdit {
     /// The file as it is; none if rules are switched off.
     fn read(env: &Env, job: &Job) -> Result<Option<Self>, Problem> {
         let Some((path, is_named)) = rules::path(env) else {

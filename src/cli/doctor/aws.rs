@@ -44,7 +44,7 @@ pub(super) fn check(context: &mut Context<'_>, registry: Option<&Registry>) -> V
     checks.push(Check::ok("credentials", chosen));
     checks.extend(unused(context, &plan));
     checks.extend(network(&plan));
-    let target = Target {
+    let target = Checked {
         surroundings,
         registry,
         selection,
@@ -56,7 +56,7 @@ pub(super) fn check(context: &mut Context<'_>, registry: Option<&Registry>) -> V
 }
 
 /// What is asked, and for which registry.
-struct Target<'a> {
+struct Checked<'a> {
     surroundings: Surroundings,
     registry: &'a Registry,
     selection: Selection,
@@ -137,9 +137,9 @@ fn network(plan: &Plan) -> Vec<Check> {
     checks
 }
 
-fn identity(context: &mut Context<'_>, target: &Target<'_>) -> Vec<Check> {
+fn identity(context: &mut Context<'_>, target: &Checked<'_>) -> Vec<Check> {
     const ABOUT: &str = "identity";
-    let Target {
+    let Checked {
         surroundings,
         registry,
         selection,
@@ -186,7 +186,7 @@ fn identity(context: &mut Context<'_>, target: &Target<'_>) -> Vec<Check> {
     checks
 }
 
-fn password(context: &mut Context<'_>, target: Target<'_>) -> Check {
+fn password(context: &mut Context<'_>, target: Checked<'_>) -> Check {
     const ABOUT: &str = "password";
     let mut helper = context.helper(None, target.selection);
     match helper.get_uncached(target.registry) {

@@ -1,10 +1,10 @@
 //! Masks what a bug report should not show: account IDs, names, paths.
 
-use super::Report;
+use super::DoctorReport;
 use crate::cli::Context;
 use crate::principal::Surroundings;
 
-pub(super) fn report(context: &Context<'_>, report: &mut Report) {
+pub(super) fn report(context: &Context<'_>, report: &mut DoctorReport) {
     let surroundings = Surroundings::read(context.env, context.log);
     let mut names = surroundings.profile_names().unwrap_or_default();
     names.retain(|name| name != "default");

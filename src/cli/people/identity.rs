@@ -10,7 +10,7 @@ use crate::registry::Registry;
 use crate::settings;
 
 /// Whose credentials are in force, and their own registry.
-pub(in crate::cli) struct Identity {
+pub(in crate::cli) struct OwnIdentity {
     pub(in crate::cli) account_id: String,
     pub(in crate::cli) region: String,
     /// The profile that they come from, if any.
@@ -45,7 +45,7 @@ pub(in crate::cli) fn present(
     context: &mut Context<'_>,
     profile: Option<&str>,
     region: Option<&str>,
-) -> Result<Identity, Problem> {
+) -> Result<OwnIdentity, Problem> {
     let region = self::region(context, profile, region)?;
     let surroundings = Surroundings::read(context.env, context.log);
     let selection = Selection {
@@ -61,7 +61,7 @@ pub(in crate::cli) fn present(
     let sts = principal::sts(&surroundings, &registry, &selection)?;
     let deadline = Instant::now() + settings::timeout(context.env, plan.asks_a_process(), None);
     let caller = context.issuer.caller(&plan, &sts, deadline)?;
-    Ok(Identity {
+    Ok(OwnIdentity {
         registry: configure::registry_of(&caller.account_id, &region)?,
         account_id: caller.account_id,
         region,

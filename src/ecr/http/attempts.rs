@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 
 use super::client::{Client, Tries, lock};
 use super::failure::{Failure, RequestOutcome};
-use crate::ecr::retry::{Fault, THROTTLING_CODES, pause, random_fraction};
+use crate::ecr::retry::{AttemptFault, THROTTLING_CODES, pause, random_fraction};
 
 impl Client {
     pub(super) async fn send_with_retries(
@@ -59,7 +59,7 @@ impl Client {
 
 impl Client {
     /// Notes the failure for the SDK's next attempt.
-    fn note_spent(&self, result: &Result<HttpResponse, Failure>, fault: Fault) {
+    fn note_spent(&self, result: &Result<HttpResponse, Failure>, fault: AttemptFault) {
         let mut state = lock(&self.shared.state);
         let host = match &state.outcome {
             Some(RequestOutcome::Replied { host, .. }) => host.clone(),
@@ -67,13 +67,13 @@ impl Client {
         };
         let failure = match (result, fault) {
             (Err(failure), _) => failure.clone(),
-            (Ok(_), Fault::Throttled) => {
+            (Ok(_), AttemptFault::Throttled) => {
                 let failure = Failure::TooMany { host };
                 state.outcome = Some(RequestOutcome::Failed(failure.clone()));
                 failure
             }
             // The outcome says which status.
-            (Ok(_), Fault::Transient) => Failure::Broken {
+            (Ok(_), AttemptFault::Transient) => Failure::Broken {
                 at: host,
                 what: "server error".to_owned(),
             },
@@ -82,31 +82,31 @@ impl Client {
     }
 }
 
-fn refusal_of(response: &HttpResponse) -> Option<Fault> {
+fn refusal_of(response: &HttpResponse) -> Option<AttemptFault> {
     let status = response.status().as_u16();
     let code = match status {
         400.. => error_code(response),
         _ => None,
     };
     if code.is_some_and(|code| THROTTLING_CODES.contains(&&*code)) {
-        return Some(Fault::Throttled);
+        return Some(AttemptFault::Throttled);
     }
-    (status >= 500).then_some(Fault::Transient)
+    (status >= 500).then_some(AttemptFault::Transient)
 }
 
 /// Why a request is worth another attempt.
-fn fault_of(result: &Result<HttpResponse, Failure>) -> Option<Fault> {
+fn fault_of(result: &Result<HttpResponse, Failure>) -> Option<AttemptFault> {
     match result {
         Ok(response) => refusal_of(response),
         Err(failure) => match failure {
-            Failure::TooMany { .. } => Some(Fault::Throttled),
+            Failure::TooMany { .. } => Some(AttemptFault::Throttled),
             Failure::Dns {
                 temporary: true, ..
             }
             | Failure::Refused { .. }
             | Failure::Broken { .. }
             | Failure::TimedOut { .. }
-            | Failure::Proxy { upstream: true, .. } => Some(Fault::Transient),
+            | Failure::Proxy { upstream: true, .. } => Some(AttemptFault::Transient),
             Failure::Dns { .. }
             | Failure::Untrusted { .. }
             | Failure::CertificateTime { .. }
@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
 
-    fn fault(status: u16, header: Option<&str>, body: &str) -> Option<Fault> {
+    fn fault(status: u16, header: Option<&str>, body: &str) -> Option<AttemptFault> {
         let mut response = http::Response::builder().status(status);
         if let Some(header) = header {
             response = response.header("x-amzn-errortype", header);
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn throttling_is_seen_in_every_protocol() {
-        let throttled = Some(Fault::Throttled);
+        let throttled = Some(AttemptFault::Throttled);
         for (status, header, body, expected) in [
             (
                 400,
@@ -185,8 +185,8 @@ mod tests {
                 throttled,
             ),
             (503, None, "<Code>SlowDown</Code>", throttled),
-            (503, None, "", Some(Fault::Transient)),
-            (500, None, "{", Some(Fault::Transient)),
+            (503, None, "", Some(AttemptFault::Transient)),
+            (500, None, "{", Some(AttemptFault::Transient)),
             (
                 400,
                 None,

@@ -36,7 +36,7 @@ pub(in crate::ecr) struct ClientOptions {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct ClientState {
     pub(super) requests: u32,
     pub(super) outcome: Option<RequestOutcome>,
     /// What the last refusal asks for.
@@ -73,7 +73,7 @@ pub(super) struct Shared {
     pub(super) idle: Mutex<HashMap<Origin, Sender>>,
     /// Connections that are being opened before they are needed.
     pub(super) early: Mutex<HashMap<Origin, JoinHandle<Result<Sender, Failure>>>>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<ClientState>,
 }
 
 impl fmt::Debug for Client {

@@ -1,42 +1,52 @@
 //! What can go wrong between this program and a response: wording, hint, consequences.
 
-use std::fmt;
 use std::io;
 
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::retry::ErrorKind;
 use chrono::{DateTime, Utc};
+use thiserror::Error;
 
 use super::MAX_BODY;
-use crate::ecr::trust;
-use crate::proxy;
+use crate::ecr::trust::TrustStoreError;
+use crate::proxy::ProxyError;
 
 /// Why a request has no response.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Failure {
     /// The name does not resolve.
+    #[error("the name {host} does not resolve")]
     Dns {
         host: String,
         /// Whether the name servers could not be reached, so that the name may well exist.
         temporary: bool,
     },
     /// The port is closed.
+    #[error("connection refused by {at}")]
     Refused { at: String },
     /// Other failures to connect, and connections that break off.
+    #[error("connection to {at} failed: {what}")]
     Broken { at: String, what: String },
     /// The certificate does not lead to a trusted CA.
+    #[error("the TLS certificate of {host} is not signed by a trusted CA")]
     Untrusted { host: String },
     /// The certificate is outside its validity period, or the local clock is wrong.
+    #[error("the TLS certificate of {host} has expired or is not valid yet")]
     CertificateTime { host: String },
     /// Other failures of TLS.
+    #[error("the TLS handshake with {host} failed: {what}")]
     Tls { host: String, what: String },
     /// The CA certificates cannot be loaded.
-    TrustStore(trust::Error),
+    #[error(transparent)]
+    TrustStore(TrustStoreError),
     /// The TLS library is not what this build promises.
+    #[error("TLS is not available: {what}")]
     Crypto { what: String },
     /// The proxy setting cannot be used.
-    ProxySetting(proxy::Error),
+    #[error(transparent)]
+    ProxySetting(ProxyError),
     /// The proxy does not forward the request.
+    #[error("the proxy {proxy} ({variable}) {what}")]
     Proxy {
         proxy: String,
         variable: &'static str,
@@ -45,59 +55,22 @@ pub enum Failure {
         upstream: bool,
     },
     /// It took too long.
+    #[error("timed out {doing}")]
     TimedOut {
         doing: String,
         /// Whether the request had a connection.
         connected: bool,
     },
     /// The response is larger than any that AWS sends.
+    #[error("the response from {host} exceeds {MAX_BODY} bytes")]
     TooLarge { host: String },
     /// HTTP status 429, which the SDK does not retry by itself.
+    #[error("{host} returned HTTP 429 (too many requests)")]
     TooMany { host: String },
     /// The endpoint is not an http:// or https:// URL.
+    #[error("the endpoint is not an http:// or https:// URL")]
     Url,
 }
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dns { host, .. } => write!(f, "the name {host} does not resolve"),
-            Self::Refused { at } => write!(f, "connection refused by {at}"),
-            Self::Broken { at, what } => write!(f, "connection to {at} failed: {what}"),
-            Self::Untrusted { host } => {
-                write!(
-                    f,
-                    "the TLS certificate of {host} is not signed by a trusted CA"
-                )
-            }
-            Self::CertificateTime { host } => write!(
-                f,
-                "the TLS certificate of {host} has expired or is not valid yet"
-            ),
-            Self::Tls { host, what } => write!(f, "the TLS handshake with {host} failed: {what}"),
-            Self::TrustStore(error) => match &error.setting {
-                Some(setting) => write!(f, "{setting}: {}", error.what),
-                None => f.write_str(&error.what),
-            },
-            Self::Crypto { what } => write!(f, "TLS is not available: {what}"),
-            Self::ProxySetting(error) => error.fmt(f),
-            Self::Proxy {
-                proxy,
-                variable,
-                what,
-                ..
-            } => write!(f, "the proxy {proxy} ({variable}) {what}"),
-            Self::TimedOut { doing, .. } => write!(f, "timed out {doing}"),
-            Self::TooLarge { host } => {
-                write!(f, "the response from {host} exceeds {MAX_BODY} bytes")
-            }
-            Self::TooMany { host } => write!(f, "{host} returned HTTP 429 (too many requests)"),
-            Self::Url => f.write_str("the endpoint is not an http:// or https:// URL"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
 
 impl Failure {
     /// What a person can do about it, in one line.

@@ -48,7 +48,7 @@ enum NoToken {
 }
 
 /// The service as it was found.
-struct Service<'a> {
+struct MetadataService<'a> {
     client: Client,
     base: &'a str,
     settings: &'a InstanceMetadata,
@@ -98,7 +98,7 @@ impl Executor<'_> {
         base: &str,
         settings: &InstanceMetadata,
     ) -> Result<Credentials, Problem> {
-        let mut service = Service {
+        let mut service = MetadataService {
             client: self.client.with(ClientOptions {
                 direct: true,
                 ..ClientOptions::default()
@@ -136,7 +136,7 @@ impl Executor<'_> {
     }
 }
 
-impl Service<'_> {
+impl MetadataService<'_> {
     /// A token of version 2. What it is good for longer than this run does not matter, so the
     /// time to live in the response is not read.
     async fn token(&self) -> Result<Result<HeaderValue, NoToken>, Failure> {

@@ -61,7 +61,7 @@ fn token_renewed_by_another_process_is_served() {
 }
 
 #[test]
-fn a_refused_renewal_is_the_answer_and_drops_the_entry() {
+fn a_refused_renewal_fails_and_drops_the_entry() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));

@@ -21,7 +21,7 @@ fn pinned(plan: &Plan) -> String {
 }
 
 /// `base`, and then each change of it, which has to lead to a name of its own.
-fn all_differ(base: (&str, Vars<'_>), changes: &[(&str, Vars<'_>)], host: &str) {
+fn all_differ(base: (&str, Variables<'_>), changes: &[(&str, Variables<'_>)], host: &str) {
     let mut names = Vec::new();
     for (config, vars) in [base].iter().chain(changes) {
         let home = Home::new(config);

@@ -21,7 +21,7 @@ fn an_endpoint_comes_from_the_most_specific_setting() {
     let ignore = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true");
     let real = "https://api.ecr.eu-central-1.amazonaws.com";
     #[rustfmt::skip]
-    let cases: &[(&str, Vars<'_>, &str, &str)] = &[
+    let cases: &[(&str, Variables<'_>, &str, &str)] = &[
         (config, &[specific, global], HOST, "http://specific"),
         (config, &[global], HOST, "http://global"),
         (config, &[], HOST, "http://section"),
@@ -44,7 +44,7 @@ fn endpoint_override_beats_fips_and_dual_stack() {
     let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
     let host = "123456789012.dkr.ecr-fips.us-east-1.amazonaws.com";
     #[rustfmt::skip]
-    let cases: &[(&str, Vars<'_>, bool, bool)] = &[
+    let cases: &[(&str, Variables<'_>, bool, bool)] = &[
         (host, &[], true, false),
         (HOST, &[fips], true, false),
         (HOST, &[fips, ("AWS_USE_DUALSTACK_ENDPOINT", "TRUE")], true, true),
@@ -189,7 +189,7 @@ fn container_settings_are_in_the_plan() {
 fn instance_metadata_settings_are_in_the_plan() {
     let config = "[default]\nmetadata_service_timeout = 2.5\n\
                   metadata_service_num_attempts = 4\nec2_metadata_v1_disabled = true\n";
-    let metadata = |config: &str, vars: Vars<'_>| match Home::new(config).plan(vars) {
+    let metadata = |config: &str, vars: Variables<'_>| match Home::new(config).plan(vars) {
         Ok(Plan {
             source: Source::InstanceMetadata(metadata),
             ..
@@ -226,7 +226,7 @@ fn sts_follows_fips_and_dual_stack_settings() {
     let fips = ("AWS_USE_FIPS_ENDPOINT", "true");
     let dual_stack = ("AWS_USE_DUALSTACK_ENDPOINT", "true");
     let url = ("AWS_ENDPOINT_URL_STS", "http://localhost:1");
-    let cases: [(Vars<'_>, (bool, bool)); 4] = [
+    let cases: [(Variables<'_>, (bool, bool)); 4] = [
         (&[], (false, false)),
         (&[fips], (true, false)),
         (&[dual_stack], (false, true)),

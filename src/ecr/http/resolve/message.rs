@@ -23,7 +23,7 @@ impl Family {
 
 /// What a name server says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum DnsAnswer {
     /// None of them: the name exists, but not in this family.
     Addresses(Vec<IpAddr>),
     /// NXDOMAIN.
@@ -62,7 +62,7 @@ pub(super) fn query(id: u16, name: &str, family: Family) -> Option<Vec<u8>> {
 }
 
 /// The answer to `query`; none for a message that is not a response to it.
-pub(super) fn answer(query: &[u8], message: &[u8], family: Family) -> Option<Answer> {
+pub(super) fn answer(query: &[u8], message: &[u8], family: Family) -> Option<DnsAnswer> {
     let question = query.get(HEADER..)?;
     let (header, rest) = message.split_at_checked(HEADER)?;
     let (asked, mut records) = rest.split_at_checked(question.len())?;
@@ -75,22 +75,22 @@ pub(super) fn answer(query: &[u8], message: &[u8], family: Family) -> Option<Ans
         return None;
     }
     if header[2] & 2 != 0 {
-        return Some(Answer::Truncated);
+        return Some(DnsAnswer::Truncated);
     }
     match header[3] & 0xf {
         0 => {}
-        3 => return Some(Answer::NoSuchName),
-        _ => return Some(Answer::Failed),
+        3 => return Some(DnsAnswer::NoSuchName),
+        _ => return Some(DnsAnswer::Failed),
     }
     let mut addresses = Vec::new();
     for _ in 0..u16::from_be_bytes([header[6], header[7]]) {
         let Some((address, rest)) = record(records, family) else {
-            return Some(Answer::Failed);
+            return Some(DnsAnswer::Failed);
         };
         addresses.extend(address);
         records = rest;
     }
-    Some(Answer::Addresses(addresses))
+    Some(DnsAnswer::Addresses(addresses))
 }
 
 /// One record: its address if it has one of this family, and what follows it.
@@ -154,7 +154,7 @@ mod tests {
         let expected = ["192.0.2.1", "192.0.2.2"].map(|a| a.parse().expect("address"));
         assert_eq!(
             answer(&query, &good, Family::V4),
-            Some(Answer::Addresses(expected.to_vec()))
+            Some(DnsAnswer::Addresses(expected.to_vec()))
         );
         let mut upper = good.clone();
         upper[13] = b'A';
@@ -164,7 +164,7 @@ mod tests {
         }
         for end in query.len()..good.len() {
             let cut = answer(&query, &good[..end], Family::V4);
-            assert_eq!(cut, Some(Answer::Failed));
+            assert_eq!(cut, Some(DnsAnswer::Failed));
         }
     }
 
@@ -172,11 +172,11 @@ mod tests {
     fn codes_are_told_apart() {
         let query = query(7, "a.example", Family::V6).expect("name");
         for (flags, expected) in [
-            ([0x81, 0x80], Answer::Addresses(Vec::new())),
-            ([0x81, 0x83], Answer::NoSuchName),
-            ([0x81, 0x82], Answer::Failed),
-            ([0x81, 0x85], Answer::Failed),
-            ([0x83, 0x80], Answer::Truncated),
+            ([0x81, 0x80], DnsAnswer::Addresses(Vec::new())),
+            ([0x81, 0x83], DnsAnswer::NoSuchName),
+            ([0x81, 0x82], DnsAnswer::Failed),
+            ([0x81, 0x85], DnsAnswer::Failed),
+            ([0x83, 0x80], DnsAnswer::Truncated),
         ] {
             let message = response(&query, flags, &[]);
             assert_eq!(answer(&query, &message, Family::V6), Some(expected));

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::files::ResolverSettings;
-use super::message::{Answer, Family, answer, query};
+use super::message::{DnsAnswer, Family, answer, query};
 use super::{NotFound, Results};
 use crate::ecr::retry::random;
 
@@ -52,7 +52,7 @@ pub(super) async fn by_servers(
 }
 
 /// What is known about one family of addresses.
-struct Progress {
+struct FamilyLookup {
     family: Family,
     /// How many of the planned queries have been sent.
     sent: usize,
@@ -60,11 +60,11 @@ struct Progress {
     open: Vec<usize>,
     /// The place of a negative response.
     negative: Option<usize>,
-    done: Option<Verdict>,
+    done: Option<LookupState>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum LookupState {
     Found,
     Absent,
     Unknown,
@@ -76,8 +76,8 @@ struct Search<'a> {
     name: &'a str,
     /// The server of each query, in order.
     plan: Vec<SocketAddr>,
-    families: Vec<Progress>,
-    queries: JoinSet<(usize, usize, Option<Answer>)>,
+    families: Vec<FamilyLookup>,
+    queries: JoinSet<(usize, usize, Option<DnsAnswer>)>,
     /// When waiting ends: for earlier servers where a later one has responded, and for the other
     /// family where one has been found.
     settle: Instant,
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
             true => &[Family::V4][..],
             false => &[Family::V4, Family::V6],
         };
-        let families = families.iter().map(|&family| Progress {
+        let families = families.iter().map(|&family| FamilyLookup {
             family,
             sent: 0,
             open: Vec::new(),
@@ -147,9 +147,9 @@ impl<'a> Search<'a> {
                 .iter()
                 .any(|family| family.done == Some(verdict))
         };
-        if all(Verdict::Found) {
+        if all(LookupState::Found) {
             Ok(())
-        } else if all(Verdict::Absent) {
+        } else if all(LookupState::Absent) {
             Err(NotFound::Absent)
         } else {
             Err(NotFound::Unknown)
@@ -175,13 +175,13 @@ impl<'a> Search<'a> {
             let asked = async {
                 if !tcp {
                     match over_udp(server, &query, kind).await? {
-                        Answer::Truncated => {}
+                        DnsAnswer::Truncated => {}
                         answer => return Ok(answer),
                     }
                 }
                 over_tcp(server, &query, kind).await
             };
-            let answer: Option<io::Result<Answer>> = timeout(limit, asked).await.ok();
+            let answer: Option<io::Result<DnsAnswer>> = timeout(limit, asked).await.ok();
             (index, place, answer.and_then(Result::ok))
         });
     }
@@ -190,7 +190,7 @@ impl<'a> Search<'a> {
     fn any_found(&self) -> bool {
         self.families
             .iter()
-            .any(|family| family.done == Some(Verdict::Found))
+            .any(|family| family.done == Some(LookupState::Found))
     }
 
     /// Takes one response; true if it is the first with addresses.
@@ -198,7 +198,7 @@ impl<'a> Search<'a> {
         &mut self,
         index: usize,
         place: usize,
-        answer: Option<Answer>,
+        answer: Option<DnsAnswer>,
         found: &Results,
     ) -> bool {
         let first = !self.any_found();
@@ -210,16 +210,16 @@ impl<'a> Search<'a> {
             return false;
         }
         match answer {
-            Some(Answer::Addresses(addresses)) if !addresses.is_empty() => {
-                family.done = Some(Verdict::Found);
+            Some(DnsAnswer::Addresses(addresses)) if !addresses.is_empty() => {
+                family.done = Some(LookupState::Found);
                 let _ = found.send(Ok(addresses));
                 return first;
             }
-            Some(Answer::Addresses(_) | Answer::NoSuchName) => {
+            Some(DnsAnswer::Addresses(_) | DnsAnswer::NoSuchName) => {
                 family.negative = Some(family.negative.map_or(place, |at| at.min(place)));
             }
             // The next server, unless a later one has been asked already.
-            Some(Answer::Failed | Answer::Truncated) | None => {
+            Some(DnsAnswer::Failed | DnsAnswer::Truncated) | None => {
                 if family.sent == place + 1 {
                     self.ask(index);
                 }
@@ -253,15 +253,15 @@ impl<'a> Search<'a> {
             }
             let earlier = |at: usize| family.open.iter().any(|&open| open < at);
             if given_up || family.negative.is_some_and(|at| settled || !earlier(at)) {
-                family.done = Some(Verdict::Absent);
+                family.done = Some(LookupState::Absent);
             } else if family.open.is_empty() && family.sent == planned {
-                family.done = Some(Verdict::Unknown);
+                family.done = Some(LookupState::Unknown);
             }
         }
     }
 }
 
-async fn over_udp(server: SocketAddr, query: &[u8], family: Family) -> io::Result<Answer> {
+async fn over_udp(server: SocketAddr, query: &[u8], family: Family) -> io::Result<DnsAnswer> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -279,7 +279,7 @@ async fn over_udp(server: SocketAddr, query: &[u8], family: Family) -> io::Resul
     }
 }
 
-async fn over_tcp(server: SocketAddr, query: &[u8], family: Family) -> io::Result<Answer> {
+async fn over_tcp(server: SocketAddr, query: &[u8], family: Family) -> io::Result<DnsAnswer> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(query.len()).map_err(io::Error::other)?;
     let message = [&length.to_be_bytes(), query].concat();
@@ -288,7 +288,7 @@ async fn over_tcp(server: SocketAddr, query: &[u8], family: Family) -> io::Resul
     let mut buffer = vec![0; usize::from(length)];
     stream.read_exact(&mut buffer).await?;
     match answer(query, &buffer, family) {
-        None | Some(Answer::Truncated) => Ok(Answer::Failed),
+        None | Some(DnsAnswer::Truncated) => Ok(DnsAnswer::Failed),
         Some(answer) => Ok(answer),
     }
 }

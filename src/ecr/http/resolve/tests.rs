@@ -25,11 +25,11 @@ enum Says {
     Forged,
 }
 
-type Log = Arc<Mutex<Vec<String>>>;
+type Queries = Arc<Mutex<Vec<String>>>;
 
 /// Answers `script(name, is_aaaa)`; over TCP always with an address.
 async fn server(
-    log: &Log,
+    log: &Queries,
     id: &'static str,
     script: impl Fn(&str, bool) -> Says + Send + 'static,
 ) -> SocketAddr {
@@ -151,7 +151,7 @@ async fn ask(
 
 const NAME: &str = "api.ecr.example";
 
-fn seen(log: &Log) -> Vec<String> {
+fn seen(log: &Queries) -> Vec<String> {
     let mut seen = std::mem::take(&mut *log.lock().expect("log"));
     seen.sort();
     seen
@@ -159,7 +159,7 @@ fn seen(log: &Log) -> Vec<String> {
 
 #[tokio::test]
 async fn one_familys_failure_is_not_the_names() {
-    let log = Log::default();
+    let log = Queries::default();
     for other in [
         Says::Nothing,
         Says::NoSuchName,
@@ -184,7 +184,7 @@ async fn one_familys_failure_is_not_the_names() {
 
 #[tokio::test]
 async fn names_as_they_are_come_first() {
-    let log = Log::default();
+    let log = Queries::default();
     let conf = "search a.example b.example\noptions ndots:5";
     let only = |wanted: &'static str| {
         move |name: &str, _| match name == wanted {
@@ -211,7 +211,7 @@ async fn names_as_they_are_come_first() {
 
 #[tokio::test]
 async fn servers_are_asked_in_order() {
-    let log = Log::default();
+    let log = Queries::default();
     let all = |says| move |_: &str, _| says;
     let good = server(&log, "good", all(Says::Address)).await;
     let none = server(&log, "none", all(Says::NoSuchName)).await;
@@ -244,7 +244,7 @@ async fn servers_are_asked_in_order() {
 
 #[tokio::test]
 async fn lost_queries_are_sent_again_soon() {
-    let log = Log::default();
+    let log = Queries::default();
     let late = server(&log, "1", |_: &str, _| Says::Late).await;
     let (found, result, time) = ask(&[late], "", NAME).await;
     assert_eq!((found.len(), result), (2, Ok(())));
@@ -254,7 +254,7 @@ async fn lost_queries_are_sent_again_soon() {
 
 #[tokio::test]
 async fn tcp_serves_truncated_answers_and_use_vc() {
-    let log = Log::default();
+    let log = Queries::default();
     let cut = server(&log, "1", |_: &str, _| Says::Truncated).await;
     let (found, result, _) = ask(&[cut], "", NAME).await;
     assert_eq!((found.len(), result), (2, Ok(())));
@@ -266,7 +266,7 @@ async fn tcp_serves_truncated_answers_and_use_vc() {
 
 #[tokio::test]
 async fn messages_of_others_are_ignored() {
-    let log = Log::default();
+    let log = Queries::default();
     let forged = server(&log, "1", |_: &str, _| Says::Forged).await;
     let (found, result, _) = ask(&[forged], "", NAME).await;
     assert_eq!((found.len(), result), (2, Ok(())));
