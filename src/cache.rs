@@ -281,6 +281,16 @@ impl<'a> Cache<'a> {
         held
     }
 
+    /// Whether this registry has an unexpired token that could be served for an ambient source, or
+    /// where that has no credentials.
+    pub fn may_serve_ambient(&self, host: &str, now: DateTime<Utc>) -> bool {
+        let Some(dir) = self.host_dir_to_read(host) else {
+            return false;
+        };
+        self.entries(&dir, host, now)
+            .any(|(stem, entry)| (entry.ambient || stem == LOGIN) && entry.token.is_usable(now))
+    }
+
     fn write_entry(
         &self,
         host: &str,

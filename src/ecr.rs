@@ -41,6 +41,11 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What issues logins: AWS, or a test's stand-in.
 pub trait Issuer {
+    /// Opens the connections that a miss of this ambient plan needs, while
+    /// [`Issuer::identify`] waits for the source. Their failures are those of the requests that
+    /// need them.
+    fn connect_early(&mut self, plan: &Plan, deadline: Instant);
+
     /// Gets credentials from the source of an ambient plan.
     ///
     /// # Errors
@@ -129,6 +134,20 @@ impl Drop for Aws<'_> {
 }
 
 impl Issuer for Aws<'_> {
+    fn connect_early(&mut self, plan: &Plan, deadline: Instant) {
+        // They are opened while the next call runs.
+        let spawned = self.run(plan, deadline, async |executor| {
+            if let Some(roles) = executor.roles_ahead(plan) {
+                executor.connect_early(plan, false, roles).await;
+            }
+            Ok(())
+        });
+        if let Err(problem) = spawned {
+            self.log
+                .debug(format_args!("no early connections: {problem}"));
+        }
+    }
+
     fn identify(&mut self, plan: &Plan, deadline: Instant) -> Result<Session, Problem> {
         self.run(plan, deadline, async |executor| {
             let credentials = executor.source(&plan.source).await?;

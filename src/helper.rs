@@ -5,6 +5,7 @@
 //! or a failure that they would meet as well. Every wait is bounded, and no fault of the cache is
 //! an error: without it AWS is called.
 
+mod early;
 mod renew;
 mod response;
 
@@ -137,9 +138,11 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             plan.roles.len(),
         ));
 
+        let mut early = None;
         let (key, session) = match &plan.identity {
             Identity::Pinned(key) => (key.clone(), None),
             Identity::Ambient => {
+                early = self.connect_early(&plan, registry, deadline);
                 let session = self
                     .issuer
                     .identify(&plan, deadline)
@@ -169,7 +172,12 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
                 Ok(token)
             }
             Some(token) if token.is_usable(now) => self.renew(&request, session, token),
-            _ => self.fetch(&request, session, timeout / 2),
+            _ => {
+                let result = self.fetch(&request, session, timeout / 2);
+                // The lock of the early connections ends with them.
+                drop(early);
+                result
+            }
         }
     }
 

@@ -4,6 +4,16 @@ use crate::ecr::executor::Executor;
 use crate::principal::{Endpoint, Plan, Role, Source};
 
 impl Executor<'_> {
+    /// The roles that will be assumed once the source of an ambient plan has named the principal;
+    /// none if they cannot be, which is for the call itself to report.
+    pub(super) fn roles_ahead<'a>(&self, plan: &'a Plan) -> Option<&'a [Role]> {
+        match plan.kept_role((self.clock)()) {
+            Ok(Some(kept)) => Some(kept.remaining),
+            Ok(None) => Some(&plan.roles),
+            Err(_) => None,
+        }
+    }
+
     /// Opens the connections of the plan's later requests. The first request opens its own.
     pub(super) async fn connect_early(&self, plan: &Plan, has_session: bool, roles: &[Role]) {
         let waits = match &plan.source {
@@ -23,8 +33,14 @@ impl Executor<'_> {
         if let (false, Source::Sso(sso)) = (has_session, &plan.source) {
             urls.extend(portal_url(&sso.portal).await);
         }
-        if let (true, Some(role)) = (waits, roles.first()) {
-            urls.extend(sts_url(&role.sts).await);
+        let mut first = None;
+        for (index, role) in roles.iter().enumerate() {
+            let url = sts_url(&role.sts).await;
+            if index == 0 && !waits {
+                first = url;
+            } else if url != first {
+                urls.extend(url);
+            }
         }
         urls.extend(plan.api.url.clone());
         self.client

@@ -53,12 +53,17 @@ struct FakeAws {
     key_id: &'static str,
     identified: usize,
     asked: usize,
+    connected_early: usize,
     /// How long the last answer was waited for at most, and whom it was asked for.
     patience: Duration,
     source: &'static str,
 }
 
 impl Issuer for FakeAws {
+    fn connect_early(&mut self, _: &Plan, _: Instant) {
+        self.connected_early += 1;
+    }
+
     fn identify(&mut self, _: &Plan, _: Instant) -> Result<Session, Problem> {
         self.identified += 1;
         match self.key_id {
@@ -193,6 +198,7 @@ fn password(result: Result<Token, Problem>) -> String {
     token.login.password.expose().to_owned()
 }
 
+mod early;
 mod logins;
 mod renewal;
 

@@ -108,8 +108,7 @@ impl Shared {
     /// A connection that is open, or being opened, already.
     pub(super) async fn opened(&self, endpoint: &Origin) -> Result<Option<Sender>, Failure> {
         let idle = lock(&self.idle).remove(endpoint);
-        let open = |sender: &Sender| !sender.is_closed();
-        if let Some(sender) = idle.filter(open) {
+        if let Some(sender) = still_open(idle).await {
             return Ok(Some(sender));
         }
         let early = lock(&self.early).remove(endpoint);
@@ -118,7 +117,7 @@ impl Shared {
         };
         self.doing(format!("connecting to {endpoint}"));
         match early.await {
-            Ok(Ok(sender)) => Ok(Some(sender).filter(open)),
+            Ok(Ok(sender)) => Ok(still_open(Some(sender)).await),
             Ok(Err(failure)) => Err(failure),
             // The task has panicked or was cancelled.
             Err(_) => Ok(None),
@@ -191,6 +190,17 @@ impl Shared {
         });
         Ok(sender)
     }
+}
+
+/// The connection, unless the server has closed it. That is only noticed while the runtime runs,
+/// which may have stood still since: in the wait for a lock, say.
+async fn still_open(sender: Option<Sender>) -> Option<Sender> {
+    let sender = sender?;
+    // The first lets the runtime look for events, the second the connection handle them.
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
+    }
+    Some(sender).filter(|sender| !sender.is_closed())
 }
 
 /// TCP, to the endpoint or the proxy.
