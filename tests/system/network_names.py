@@ -11,6 +11,8 @@ this script: a process of its own, which delays its responses by 50 ms and count
 import argparse
 import asyncio
 import dataclasses
+import fcntl
+import ipaddress
 import json
 import os
 import re
@@ -35,7 +37,8 @@ DELAY = 0.05
 # Name servers, and where AWS listens.
 FIRST, SECOND, CLOSED = "127.0.1.1", "127.0.1.2", "127.0.1.9"
 AWS4, AWS6, PROXY = "127.0.2.1", "2001:db8::5", "127.0.2.2"
-# Nothing listens there, and packets vanish: no such host on this network.
+# Packets to them vanish.
+NOWHERE4, NOWHERE6 = ("10.98.0.2", "10.98.0.3"), "2001:db8:98::2"
 LONG = [f"{'x' * 40}{n}.corp.example" for n in range(8)]
 FOUR = "default.svc.cluster.local svc.cluster.local cluster.local ec2.internal"
 EIGHT = FOUR + " a.example b.example c.example d.example"
@@ -86,6 +89,16 @@ CASES = [
          conf=f"nameserver {FIRST}\nsearch {' '.join(LONG)} corp.example",
          rules=(((r"^proxy\.corp\.example A$", f"={PROXY}"), (".*", "nxdomain")),),
          env={"HTTPS_PROXY": "http://proxy:3128"}),
+    # What is waited for is the connection: 0.25 s for each address.
+    Case("IPv6 leads nowhere", 0.9, 2, rules=(((f"{API} AAAA$", f"={NOWHERE6}"),),)),
+    Case("two of three IPv4 addresses lead nowhere", 1.1, 2,
+         rules=(((f"{API} A$", "=" + ",".join((*NOWHERE4, AWS4))), (" AAAA$", "nodata")),)),
+    Case("use-vc where UDP is silent", 0.9, conf=f"nameserver {FIRST}\noptions use-vc",
+         rules=(((".*", "silent-udp"),),)),
+    # musl does not know the option: it waits for the AAAA, but the second resolver does not ask.
+    Case("no-aaaa where AAAA is silent", 0.9, 3, conf=f"nameserver {FIRST}\noptions no-aaaa",
+         rules=(((" AAAA$", "silence"),),)),
+    Case("rotate", 0.9, 4, conf=f"{BOTH}\noptions rotate"),
     Case("RES_OPTIONS", queries=2, env={"RES_OPTIONS": "ndots:9"},
          conf=f"nameserver {FIRST}\nsearch {FOUR}"),
 ]
@@ -107,7 +120,7 @@ def main():
     fake = Path(options.fake or target / "debug/examples/fake-aws").resolve()
     static = options.static or os.environ.get("STATIC_HELPER")
     if not os.environ.get(ns.INSIDE):
-        install.debian({"openssl": "openssl", "mount": "mount", "unshare": "util-linux"})
+        install.debian({"openssl": "openssl", "ip": "iproute2", "mount": "mount", "unshare": "util-linux"})
         if not (options.helper and options.fake):
             build = ["cargo", "build", "--locked", "--bin", HELPER, "--example", "fake-aws"]
             subprocess.run(build, cwd=ROOT, check=True)
@@ -142,6 +155,7 @@ class World:
             self.processes.start(
                 "resolver", [sys.executable, __file__, "--resolver", self.dir], (FIRST, 53))
             tunnels()
+            tunnel = nowhere()
             for case in CASES:
                 if not only.search(case.what):
                     continue
@@ -153,6 +167,7 @@ class World:
                     failures += [(f"{name}: {case.what}", why)] if why else []
                 space.unbind("/etc/hosts")
                 space.unbind("/etc/resolv.conf")
+            os.close(tunnel)
         for name, why in failures:
             print(f"FAILED {name}\n  " + why.replace("\n", "\n  "))
         print(f"{passed} passed, {len(failures)} failed")
@@ -187,6 +202,18 @@ class World:
                 return ""
             why = f"at most {case.at_most} s and {case.queries} queries, not {shown}"
         return why
+
+
+def nowhere():
+    """A tunnel that nobody reads."""
+    tunnel = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"nowhere", 0x1001))
+    for address in f"{NOWHERE4[0]}/24", f"{NOWHERE6}/64":
+        network = ipaddress.ip_interface(address).network
+        more = ["nodad"] if network.version == 6 else []
+        ns.run("ip", "addr", "add", f"{network[9]}/{network.prefixlen}", "dev", "nowhere", *more)
+    ns.run("ip", "link", "set", "nowhere", "up")
+    return tunnel
 
 
 def tunnels():
@@ -278,17 +305,20 @@ class Server(asyncio.DatagramProtocol):
             says = "silence" if count <= 2 else "=" + (AWS4 if kind == "A" else AWS6)
         if says == "truncated" and over == "TCP":
             says = "=" + (AWS4 if kind == "A" else AWS6)
+        if says == "silent-udp":
+            says = "silence" if over == "UDP" else "=" + (AWS4 if kind == "A" else AWS6)
         if says == "silence":
             return 0, None
         delay = 0 if says.endswith("-now") else DELAY
         flags = {"nxdomain": 0x8183, "nxdomain-now": 0x8183, "servfail": 0x8182, "refused": 0x8185,
                  "truncated": 0x8380}.get(says, 0x8180)
         records = b""
-        if says.startswith("="):
-            family = socket.AF_INET6 if ":" in says else socket.AF_INET
-            data = socket.inet_pton(family, says[1:])
-            records = struct.pack(">HHHIH", 0xC00C, 28 if ":" in says else 1, 1, 60, len(data)) + data
-        head = query[:2] + struct.pack(">HHHHH", flags, 1, 1 if records else 0, 0, 0)
+        addresses = says[1:].split(",") if says.startswith("=") else []
+        for address in addresses:
+            family, number = (socket.AF_INET6, 28) if ":" in address else (socket.AF_INET, 1)
+            data = socket.inet_pton(family, address)
+            records += struct.pack(">HHHIH", 0xC00C, number, 1, 60, len(data)) + data
+        head = query[:2] + struct.pack(">HHHHH", flags, 1, len(addresses), 0, 0)
         return delay, head + query[12:at + 5] + records
 
 

@@ -18,8 +18,9 @@ use super::message::{DnsAnswer, Family, answer, query};
 use super::{NotFound, Results};
 use crate::ecr::retry::random;
 
-/// How long a server may be silent before the next one is asked as well. Doubles each time.
-const NEXT_SERVER: Duration = Duration::from_millis(250);
+/// How long a server may be silent before the next one is asked as well. Doubles each time. The
+/// first one has mostly been silent to the system's resolver already.
+const NEXT_SERVER: Duration = Duration::from_millis(150);
 
 /// How long a negative response of a later server waits for those of earlier ones.
 const EARLIER_SERVERS: Duration = Duration::from_secs(1);
