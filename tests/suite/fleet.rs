@@ -77,3 +77,34 @@ fn throttling_names_attempts_and_time() {
     assert!(fake.count("ecr") >= 4, "{}", fake.count("ecr"));
     assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
 }
+
+#[test]
+fn retry_after_is_kept_inside_the_deadline() {
+    let fake = Fake::start();
+    let asks = |status, seconds: u32, code: &str| Answer::Status {
+        code: status,
+        body: format!(r#"{{"__type":"{code}"}}"#),
+        content_type: None,
+        headers: [("retry-after".to_owned(), seconds.to_string())].into(),
+    };
+    // Longer than there is time: not waited for.
+    for (status, seconds, waited) in [
+        (429, 2, true),
+        (400, 2, true),
+        (503, 2, true),
+        (429, 60, false),
+    ] {
+        fake.forget();
+        let code = if status == 400 {
+            "ThrottlingException"
+        } else {
+            ""
+        };
+        fake.ecr(Script::times(1, asks(status, seconds, code)));
+        let output = Helper::with_keys(&fake).get(HOST);
+        output.expect_secret(HOST);
+        assert_eq!(fake.count("ecr"), 2, "{status}");
+        let took = output.elapsed >= Duration::from_secs(2);
+        assert_eq!(took, waited, "{status}: {output:?}");
+    }
+}

@@ -21,10 +21,10 @@ use fake::authority::{Authority, fixed_server_config};
 use fake::{ANY_PORT, Fake, Options};
 
 const USAGE: &str = "usage: fake-aws [--http ADDR]... [--https ADDR]... \
-    [--cert PEM --key PEM | --ca-out PEM] [--script JSON|@FILE] [--forever]
+    [--cert PEM --key PEM [--p256-only] | --ca-out PEM] [--script JSON|@FILE] [--forever]
 
 Without --cert, --https serves any name under an authority of its own; --ca-out says where its
-certificate goes. Port 0 is any free port. Without an address: --http 127.0.0.1:0.";
+certificate goes. --p256-only takes no other key share in TLS, as AWS's FIPS policies do. Port 0 is any free port. Without an address: --http 127.0.0.1:0.";
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut options = Options::default();
     let (mut cert, mut key, mut ca_out) = (None, None, None);
-    let mut forever = false;
+    let (mut forever, mut p256_only) = (false, false);
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -58,6 +58,7 @@ fn run() -> Result<()> {
                 }
                 options.behaviour = serde_json::from_str(&script)?;
             }
+            "--p256-only" => p256_only = true,
             "--forever" => forever = true,
             other => return Err(format!("unknown option {other}").into()),
         }
@@ -66,7 +67,7 @@ fn run() -> Result<()> {
         options.http.push(ANY_PORT);
     }
     options.tls = match (cert, key) {
-        (Some(cert), Some(key)) => Some(fixed_server_config(&cert, &key)?),
+        (Some(cert), Some(key)) => Some(fixed_server_config(&cert, &key, p256_only)?),
         (None, None) if options.https.is_empty() => None,
         (None, None) => {
             let authority = Arc::new(Authority::new()?);

@@ -8,12 +8,12 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{NamedGroup, ServerConfig};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -89,7 +89,7 @@ impl Authority {
     /// A server that proves to be whoever it is taken for.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
         self.certified(LOCAL[0])?;
-        server_config(Arc::clone(self) as Arc<dyn ResolvesServerCert>)
+        server_config(Arc::clone(self) as Arc<dyn ResolvesServerCert>, false)
     }
 }
 
@@ -100,7 +100,11 @@ impl ResolvesServerCert for Authority {
 }
 
 /// A server with one certificate, whatever it is asked for.
-pub fn fixed_server_config(certificate: &str, key: &str) -> Result<Arc<ServerConfig>> {
+pub fn fixed_server_config(
+    certificate: &str,
+    key: &str,
+    p256_only: bool,
+) -> Result<Arc<ServerConfig>> {
     #[derive(Debug)]
     struct Fixed(Arc<CertifiedKey>);
     impl ResolvesServerCert for Fixed {
@@ -109,11 +113,19 @@ pub fn fixed_server_config(certificate: &str, key: &str) -> Result<Arc<ServerCon
         }
     }
     let key = certified_key(&ring::default_provider(), certificate, key)?;
-    server_config(Arc::new(Fixed(Arc::new(key))))
+    server_config(Arc::new(Fixed(Arc::new(key))), p256_only)
 }
 
-fn server_config(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>> {
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+fn server_config(
+    resolver: Arc<dyn ResolvesServerCert>,
+    p256_only: bool,
+) -> Result<Arc<ServerConfig>> {
+    let mut provider = ring::default_provider();
+    if p256_only {
+        let is_p256 = |group: &_| *group == NamedGroup::secp256r1;
+        provider.kx_groups.retain(|group| is_p256(&group.name()));
+    }
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
