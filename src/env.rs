@@ -152,12 +152,14 @@ impl Env {
 
     /// The variable without surrounding white space; blank counts as not set.
     pub fn var(&self, name: &str) -> Option<String> {
-        let value = self.raw(name)?;
-        let trimmed = value.trim();
-        match trimmed.len() {
-            0 => None,
-            n if n == value.len() => Some(value),
-            _ => Some(trimmed.to_owned()),
+        trimmed(self.raw(name)?)
+    }
+
+    /// The same for a variable that selects who asks: one that is not UTF-8 is an error, its value.
+    pub fn selecting_var(&self, name: &str) -> Result<Option<String>, OsString> {
+        match self.os(name) {
+            None => Ok(None),
+            Some(value) => value.into_string().map(trimmed),
         }
     }
 
@@ -299,6 +301,15 @@ impl Env {
             (None, Vars::Process) => Some(dirs::home_dir()?.join(".docker")),
             (None, Vars::Fixed(_)) => Some(self.home()?.join(".docker")),
         }
+    }
+}
+
+fn trimmed(value: String) -> Option<String> {
+    let trimmed = value.trim();
+    match trimmed.len() {
+        0 => None,
+        n if n == value.len() => Some(value),
+        _ => Some(trimmed.to_owned()),
     }
 }
 

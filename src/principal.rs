@@ -19,6 +19,7 @@ mod problem;
 mod profiles;
 mod session;
 mod sources;
+mod subject;
 mod surroundings;
 #[cfg(test)]
 mod tests;
@@ -30,10 +31,10 @@ use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::secret::Secret;
 
-pub use cache_key::Subject;
 pub use choose::{plan, sts};
 #[allow(unused_imports, reason = "for what issues tokens and renews sessions")]
 pub use session::session_digest;
+pub use subject::Subject;
 pub use surroundings::Surroundings;
 
 /// What a rule or a request decides before variables and profiles do.

@@ -6,7 +6,7 @@
 //! credentials never go through a proxy, which could not reach them and would see them, and a proxy
 //! that cannot be used is an error that names its variable, where Go proceeds without it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -288,19 +288,22 @@ fn parse(setting: &ProxySetting) -> Result<Proxy, ProxyError> {
     if place.contains('@') || after.contains('@') {
         return Err(malformed);
     }
+    // Brackets hold an IPv6 address, perhaps with a zone, and nothing else does.
+    let bracketed = place.strip_prefix('[').map(|inside| {
+        let address = inside.split(['%', ']']).next().unwrap_or_default();
+        address.parse::<Ipv6Addr>().is_ok()
+    });
+    if bracketed == Some(false) {
+        return Err(malformed);
+    }
     let (host, port) = match split_port(place) {
         Some((host, "")) => (host, None),
         Some((host, port)) => match port.parse() {
             Ok(port) => (host, Some(port)),
             Err(_) => return Err(malformed),
         },
-        None => (
-            place
-                .strip_prefix('[')
-                .and_then(|host| host.strip_suffix(']'))
-                .unwrap_or(place),
-            None,
-        ),
+        None if bracketed.is_some() => (place.trim_matches(['[', ']']), None),
+        None => (place, None),
     };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:%".contains(&b);
     if host.is_empty() || !host.bytes().all(plain) {

@@ -121,7 +121,9 @@ struct RuleSetting<'a> {
 impl Rules {
     /// Reads `AWS_ECR_PROFILE` and the file; a missing default file is no file.
     pub fn load(env: &Env) -> Result<Self, Problem> {
-        let profile = env.var(PROFILE.name).map(|value| Named {
+        let profile = env.selecting_var(PROFILE.name);
+        let profile = profile.map_err(|_| problem::garbled_profile())?;
+        let profile = profile.map(|value| Named {
             value,
             named_by: PROFILE.name.to_owned(),
         });

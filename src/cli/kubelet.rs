@@ -233,7 +233,8 @@ fn web_identity(
         Some(role) => Some((role, format!("the annotation {ROLE_ANNOTATION}"))),
         None => context
             .env
-            .var(ROLE_VARIABLE)
+            .selecting_var(ROLE_VARIABLE)
+            .unwrap_or_else(|role| Some(role.to_string_lossy().into_owned()))
             .map(|role| (role, ROLE_VARIABLE.to_owned())),
     };
     match (token, role) {

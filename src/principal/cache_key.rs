@@ -7,9 +7,6 @@
 
 use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{CacheKey, Endpoint, Identity, Role, Source};
@@ -17,44 +14,6 @@ use crate::registry::Registry;
 
 /// Of the list, not of the cache file.
 const VERSION: &str = "2";
-
-/// Who a web identity token speaks for: a digest of its claims.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subject(String);
-
-/// Claims that differ between two tokens of one principal. Every other claim may be evaluated by
-/// the trust policy of a role, so it belongs to the principal.
-const PASSING_CLAIMS: [&str; 4] = ["exp", "iat", "nbf", "jti"];
-
-impl Subject {
-    /// From the claims, without verification, which is for STS to do. A token that is not a JSON
-    /// Web Token is its own subject.
-    pub fn of(token: &str) -> Self {
-        let digest = match claims(token) {
-            // The keys of objects are sorted, so equal content is equal text.
-            Some(claims) => Sha256::digest(format!("claims {}", Value::Object(claims))),
-            None => Sha256::digest(format!("token {}", token.trim())),
-        };
-        Self(hex(&digest))
-    }
-}
-
-fn claims(token: &str) -> Option<Map<String, Value>> {
-    let mut parts = token.trim().split('.');
-    let (_, payload, _, None) = (parts.next()?, parts.next()?, parts.next()?, parts.next()) else {
-        return None;
-    };
-    let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let mut claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
-    for claim in PASSING_CLAIMS {
-        claims.remove(claim);
-    }
-    // When the kubelet is to renew the token.
-    if let Some(Value::Object(kubernetes)) = claims.get_mut("kubernetes.io") {
-        kubernetes.remove("warnafter");
-    }
-    Some(claims)
-}
 
 /// Two hexadecimal digits per byte.
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -162,7 +121,7 @@ impl List {
                 self.add("role", &web.role_arn);
                 self.maybe("session", web.session_name.as_deref());
                 self.endpoint("sts", &web.sts);
-                self.add("subject", &web.subject.0);
+                self.add("subject", web.subject.digest());
                 true
             }
             Source::Container(container) => {

@@ -10,10 +10,11 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::aws_settings::{Api, Settings, set};
-use super::cache_key::{Subject, hex};
+use super::cache_key::hex;
 use super::problem;
 use super::session::LoginSession;
 use super::sources;
+use super::subject::Subject;
 use super::surroundings::Surroundings;
 use super::{AccessKeys, ConsoleLogin, Role, Source, Sso, WebIdentity};
 use crate::problem::Problem;

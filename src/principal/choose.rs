@@ -1,11 +1,12 @@
 //! Makes the plan: which source, which roles, which endpoint. Pure.
 
 use super::aws_settings::Settings;
-use super::cache_key::{self, Subject};
+use super::cache_key;
 use super::chain::{self, Chain, Resolved};
 use super::cli_cache;
 use super::problem;
 use super::sources;
+use super::subject::Subject;
 use super::surroundings::Surroundings;
 use super::{Endpoint, Identity, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
 use crate::problem::Problem;
@@ -164,11 +165,16 @@ impl Chooser<'_> {
             self.surroundings.check_files()?;
         }
         // Pods with IRSA and a stray credentials file. A profile that somebody named comes first.
-        if self.selected.named_by.is_none()
-            && !self.section.is_some_and(chain::is_assumed)
-            && let Some(source) = web_identity()?
+        if self.selected.named_by.is_none() {
+            if !self.section.is_some_and(chain::is_assumed)
+                && let Some(source) = web_identity()?
+            {
+                return Ok((source.into(), false));
+            }
+        } else if !self.selected.binding
+            && self.section.is_some_and(|s| s.get("role_arn").is_none())
         {
-            return Ok((source.into(), false));
+            sources::check_web_identity(env)?;
         }
         if let Some(section) = self.section {
             let chain = Chain {

@@ -2,7 +2,7 @@
 //! container, instance metadata.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::aws_settings::{Settings, is_true};
@@ -116,25 +116,35 @@ fn not_blank(env: &Env, name: &str) -> Option<String> {
     env.raw(name).filter(|value| !value.trim().is_empty())
 }
 
+const TOKEN_FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
+
+/// Fails if only one of the two variables of a web identity is set.
+pub(super) fn check_web_identity(env: &Env) -> Result<Option<(PathBuf, String)>, Problem> {
+    const ROLE: &str = "AWS_ROLE_ARN";
+    match (env.path(TOKEN_FILE), env.var(ROLE)) {
+        (Some(path), Some(role_arn)) => Ok(Some((path, role_arn))),
+        (Some(_), None) => Err(problem::half_set(TOKEN_FILE, ROLE)),
+        // An empty variable is a job that did not get its token.
+        (None, Some(_)) if env.raw(TOKEN_FILE).is_some() => {
+            Err(problem::half_set(ROLE, TOKEN_FILE))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
 /// `AWS_WEB_IDENTITY_TOKEN_FILE` and `AWS_ROLE_ARN`.
 pub(super) fn web_identity(
     surroundings: &Surroundings,
     settings: &Settings<'_>,
 ) -> Result<Option<Source>, Problem> {
-    const FILE: &str = "AWS_WEB_IDENTITY_TOKEN_FILE";
-    const ROLE: &str = "AWS_ROLE_ARN";
     let env = &surroundings.env;
-    let path = match (env.path(FILE), env.var(ROLE)) {
-        (Some(path), Some(_)) => path,
-        (Some(_), None) => return Err(problem::half_set(FILE, ROLE)),
-        // An empty variable is a job that did not get its token.
-        (None, Some(_)) if env.raw(FILE).is_some() => return Err(problem::half_set(ROLE, FILE)),
-        (None, _) => return Ok(None),
+    let Some((path, role_arn)) = check_web_identity(env)? else {
+        return Ok(None);
     };
-    let (token, subject) = chain::web_token(surroundings, &path, || FILE.to_owned())?;
+    let (token, subject) = chain::web_token(surroundings, &path, || TOKEN_FILE.to_owned())?;
     Ok(Some(Source::WebIdentity(WebIdentity {
         profile: None,
-        role_arn: env.var(ROLE).unwrap_or_default(),
+        role_arn,
         session_name: env.var("AWS_ROLE_SESSION_NAME"),
         token,
         subject,

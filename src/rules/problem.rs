@@ -6,6 +6,7 @@ use super::file::{RulesFile, VARIABLE};
 use super::scan::RuleFault;
 use super::{Key, RuleSection, RuleSetting};
 use crate::problem::{Problem, ProblemKind};
+use crate::settings::PROFILE;
 
 /// Longer words of a file are cut in messages.
 const LONGEST_WORD: usize = 60;
@@ -24,6 +25,14 @@ pub(super) fn word(text: &str) -> String {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }
+}
+
+pub(super) fn garbled_profile() -> Problem {
+    let name = PROFILE.name;
+    configuration(
+        format!("{name} is not UTF-8"),
+        format!("correct or unset {name}"),
+    )
 }
 
 pub(super) fn unreadable(shown: &str, is_named: bool, error: &io::Error) -> Problem {

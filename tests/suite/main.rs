@@ -13,6 +13,7 @@ mod cmd;
 mod fake;
 mod faults;
 mod fleet;
+mod hardening;
 mod kubelet;
 mod life;
 #[cfg(target_os = "linux")]
@@ -25,6 +26,7 @@ mod people;
 mod people_configure;
 #[cfg(unix)]
 mod people_doctor;
+mod principals;
 mod protocol;
 #[cfg(unix)]
 mod rules;
