@@ -7,7 +7,6 @@
 mod terminal;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
@@ -37,10 +36,13 @@ pub struct Env {
     has_password_file: bool,
 }
 
+/// Few enough for a list: a cached `get` looks up dozens of names, most of them not set.
+type List = Vec<(Cow<'static, str>, OsString)>;
+
 #[derive(Clone)]
 enum Vars {
     Process,
-    Fixed(BTreeMap<String, OsString>),
+    Fixed(List),
 }
 
 // Values of variables are secrets as often as not.
@@ -48,7 +50,7 @@ impl std::fmt::Debug for Vars {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Process => f.write_str("Process"),
-            Self::Fixed(vars) => f.debug_set().entries(vars.keys()).finish(),
+            Self::Fixed(vars) => f.debug_set().entries(vars.iter().map(|v| &v.0)).finish(),
         }
     }
 }
@@ -64,31 +66,41 @@ impl Env {
 
     /// An environment that holds these variables and nothing else.
     pub fn of<K: Into<String>, V: Into<OsString>>(vars: impl IntoIterator<Item = (K, V)>) -> Self {
-        let vars = vars.into_iter().map(|(k, v)| (k.into(), v.into()));
+        let vars = vars.into_iter();
         Self {
-            vars: Vars::Fixed(vars.collect()),
+            vars: Vars::Fixed(
+                vars.map(|(k, v)| (Cow::Owned(k.into()), v.into()))
+                    .collect(),
+            ),
             has_password_file: false,
         }
     }
 
-    /// A copy that holds these variables and those that they refer to as `$NAME`, and no others.
-    /// It is not the process's any more, but for the password file.
-    pub fn only(&self, names: &[&str]) -> Self {
-        let mut vars = BTreeMap::new();
-        let mut referred = Vec::new();
-        for &name in names {
-            let Some(value) = self.os(name) else { continue };
-            let text = value.to_str().filter(|text| text.contains('$'));
-            referred.extend(
-                text.into_iter()
-                    .flat_map(references)
-                    .map(|r| r.1.to_owned()),
-            );
-            vars.insert(name.to_owned(), value);
-        }
+    /// A copy that holds these variables and those that they refer to as `$NAME`, and no others;
+    /// `names` is sorted. It is not the process's any more, but for the password file.
+    pub fn only(&self, names: &'static [&'static str]) -> Self {
+        let mut vars: List = match &self.vars {
+            // One pass: each look-up by name would go through the whole environment.
+            Vars::Process => std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    let index = names.binary_search(&name.to_str()?).ok()?;
+                    Some((Cow::Borrowed(names[index]), value))
+                })
+                .collect(),
+            Vars::Fixed(vars) => {
+                let is_wanted = |name: &str| names.binary_search(&name).is_ok();
+                let wanted = vars.iter().filter(|(name, _)| is_wanted(name));
+                wanted.cloned().collect()
+            }
+        };
+        let texts = vars.iter().filter_map(|(_, value)| value.to_str());
+        let referred: Vec<_> = texts
+            .flat_map(references)
+            .map(|(_, name)| name.to_owned())
+            .collect();
         for name in referred {
             if let Some(value) = self.os(&name) {
-                vars.insert(name, value);
+                vars.push((Cow::Owned(name), value));
             }
         }
         Self {
@@ -104,7 +116,7 @@ impl Env {
             Vars::Fixed(vars) => Some(vars),
         };
         let garbled = vars.into_iter().flatten();
-        garbled.filter_map(|(name, value)| value.to_str().is_none().then_some(name.as_str()))
+        garbled.filter_map(|(name, value)| value.to_str().is_none().then_some(&**name))
     }
 
     /// The values of variables whose names look like those of secrets.
@@ -133,7 +145,7 @@ impl Env {
                 .collect(),
             Vars::Fixed(vars) => vars
                 .iter()
-                .filter_map(|(name, value)| secret(OsStr::new(name), value.clone()))
+                .filter_map(|(name, value)| secret(OsStr::new(&**name), value.clone()))
                 .collect(),
         }
     }
@@ -141,7 +153,7 @@ impl Env {
     fn os(&self, name: &str) -> Option<OsString> {
         match &self.vars {
             Vars::Process => std::env::var_os(name),
-            Vars::Fixed(vars) => vars.get(name).cloned(),
+            Vars::Fixed(vars) => vars.iter().find(|v| v.0 == name).map(|v| v.1.clone()),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::profile::{Config, ConfigFileError, Paths};
 use crate::registry::Registry;
 use crate::secret::SecretBytes;
 
-/// The variables that decide anything here. Others are not read.
+/// The variables that decide anything here, sorted. Others are not read.
 const VARIABLES: &[&str] = &[
     "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
@@ -323,6 +323,7 @@ mod tests {
             })
             .collect();
         assert!(names.len() > 20, "{names:?}");
+        assert!(VARIABLES.is_sorted());
         for name in names {
             assert!(VARIABLES.contains(&name), "{name}");
         }
