@@ -31,10 +31,10 @@ pub use failures::NegativeEntry;
 
 use crate::log::Log;
 use crate::principal::CacheKey;
-use crate::settings::CacheDir;
+use crate::secret::SecretBytes;
 use crate::token::Token;
 use entry::{CacheFile, Entry, LOGIN};
-use place::{Owner, PathCheck};
+use place::Owner;
 
 /// The directory of this layout below the base. A later layout has one of its own.
 const ROOT: &str = "v1";
@@ -129,7 +129,6 @@ impl std::ops::AddAssign for Erased {
 /// The cache directory.
 pub struct Cache<'a> {
     base: PathBuf,
-    check: PathCheck,
     owner: Owner,
     log: Log<'a>,
     locker: lock::Locker,
@@ -137,14 +136,10 @@ pub struct Cache<'a> {
 }
 
 impl<'a> Cache<'a> {
-    /// The cache in `dir`, which need not exist. Nothing is read or created yet.
-    pub fn open(dir: CacheDir, log: Log<'a>) -> Self {
+    /// The cache in the directory `base`, which need not exist. Nothing is read or created yet.
+    pub fn open(base: PathBuf, log: Log<'a>) -> Self {
         Self {
-            base: dir.path,
-            check: match dir.is_default {
-                true => PathCheck::Quick,
-                false => PathCheck::Full,
-            },
+            base,
             owner: Owner::current(),
             log,
             locker: lock::Locker::default(),
@@ -340,7 +335,7 @@ impl<'a> Cache<'a> {
         })
     }
 
-    fn read_file(&self, path: &Path) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+    fn read_file(&self, path: &Path) -> Option<SecretBytes> {
         self.owner
             .read(path)
             .map_err(|error| self.log.debug(format_args!("cache: {error}")))
@@ -365,7 +360,7 @@ impl<'a> Cache<'a> {
     /// Whether a directory of ours may be read: it and those above it are there and trusted.
     fn may_read(&self, dir: &Path) -> Result<bool, CacheError> {
         let root = self.base.join(ROOT);
-        Ok(self.owner.base(&self.base, self.check)?
+        Ok(self.owner.base(&self.base)?
             && self.owner.directory(&root)?
             && (dir == root || self.owner.directory(dir)?))
     }

@@ -61,6 +61,5 @@ pub mod fuzzing {
     pub use crate::registry::{PARTITIONS, Registry, Service};
     pub use crate::rules::Rules;
     pub use crate::secret::Secret;
-    pub use crate::settings::CacheDir;
     pub use crate::token::{Login, Token};
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::secret::{self, Secret};
+use crate::secret::{Secret, SecretBytes};
 use crate::token::Login;
 
 /// Clients take this to mean "try the next helper, or go on without credentials".
@@ -77,8 +77,8 @@ impl Form {
 }
 
 /// Reads a request from stdin, within the limit: until it is complete, or to the end.
-pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, ProtocolError> {
-    let mut bytes = secret::buffer(USUAL);
+pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Secret, ProtocolError> {
+    let mut bytes = SecretBytes::with_capacity(USUAL);
     bytes.resize(USUAL, 0);
     let mut length = 0;
     loop {
@@ -98,20 +98,14 @@ pub fn read(stdin: &mut dyn Read, form: Form) -> Result<Zeroizing<String>, Proto
             break;
         }
         if length == bytes.len() {
-            let mut larger = secret::buffer(LIMIT + 1);
+            let mut larger = SecretBytes::with_capacity(LIMIT + 1);
             larger.extend_from_slice(&bytes);
             larger.resize(LIMIT + 1, 0);
             bytes = larger;
         }
     }
     bytes.truncate(length);
-    match String::from_utf8(std::mem::take(&mut *bytes)) {
-        Ok(text) => Ok(Zeroizing::new(text)),
-        Err(error) => {
-            drop(Zeroizing::new(error.into_bytes()));
-            Err(ProtocolError::NotUtf8)
-        }
-    }
+    bytes.into_text().ok_or(ProtocolError::NotUtf8)
 }
 
 /// The server URL in the stdin of `get` and `erase`: the first line that is not blank, trimmed.
@@ -189,7 +183,7 @@ pub fn write_login(stdout: &mut dyn Write, server_url: &str, login: &Login) -> i
 
 /// Writes one line of JSON with a single call, so that no reader sees a part of it.
 pub fn write_line(stdout: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    let mut line = secret::buffer(8 * 1024);
+    let mut line = SecretBytes::with_capacity(8 * 1024);
     serde_json::to_writer(&mut *line, value)?;
     line.push(b'\n');
     stdout.write_all(&line)?;
@@ -242,6 +236,7 @@ mod tests {
         assert_eq!(
             read(&mut Cursor::new(&exactly), Form::Url)
                 .expect("fits")
+                .expose()
                 .len(),
             exactly.len()
         );
@@ -287,7 +282,7 @@ mod tests {
             (Form::Json, &["host\n"], false),
         ] {
             match read(&mut Open(chunks), form) {
-                Ok(stdin) => assert!(complete && *stdin == chunks.concat(), "{chunks:?}"),
+                Ok(stdin) => assert!(complete && stdin.expose() == chunks.concat(), "{chunks:?}"),
                 Err(error) => assert!(
                     !complete && matches!(error, ProtocolError::Incomplete),
                     "{chunks:?}"
@@ -348,8 +343,8 @@ mod tests {
                 let Ok(stdin) = read(&mut Cursor::new(&bytes), form) else {
                     continue;
                 };
-                prop_assert_eq!(stdin.as_bytes(), &bytes[..]);
-                let _ = credentials(&stdin);
+                prop_assert_eq!(stdin.expose().as_bytes(), &bytes[..]);
+                let _ = credentials(stdin.expose());
             }
         }
 

@@ -5,17 +5,16 @@
 //! written, where a token is decoded, and where the AWS SDK takes it over.
 
 use std::fmt;
-
-use zeroize::Zeroizing;
+use std::ops::{Deref, DerefMut};
 
 /// A secret string; two are equal if their contents are.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(String);
 
 impl Secret {
     /// Takes the string over; the caller keeps no copy.
     pub fn new(value: String) -> Self {
-        Self(Zeroizing::new(value))
+        Self(value)
     }
 
     /// The secret itself: call this only where it has to leave the program.
@@ -35,21 +34,27 @@ impl From<&str> for Secret {
     }
 }
 
-/// An empty buffer that will hold a secret of at most `capacity` bytes. Reallocation would leave
-/// un-zeroized copies, so make it large enough for everything that is written to it.
-pub fn buffer(capacity: usize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(capacity))
+impl Drop for Secret {
+    fn drop(&mut self) {
+        wipe_all(&mut std::mem::take(&mut self.0).into_bytes());
+    }
 }
 
-/// Zeroes the used part of a buffer that holds secrets among other things, such as a whole file.
-/// `Zeroizing` goes byte by byte over all of the capacity, which shows in the time of a cached
-/// `get`.
+/// Zeroes bytes that hold secrets. `zeroize`'s own types go byte by byte, which shows in the time
+/// of a cached `get`.
 pub fn wipe(bytes: &mut [u8]) {
     bytes.fill(0);
     zeroize::optimization_barrier(bytes);
 }
 
-/// The bytes of a file that may hold secrets, zeroed by [`wipe`] when dropped.
+/// The same of all that a vector has allocated.
+fn wipe_all(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.capacity(), 0);
+    wipe(bytes);
+}
+
+/// Bytes that may hold secrets, zeroed when dropped.
+#[derive(Clone, Default)]
 pub struct SecretBytes(Vec<u8>);
 
 impl SecretBytes {
@@ -57,19 +62,42 @@ impl SecretBytes {
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
+
+    /// An empty buffer that will hold at most `capacity` bytes. Reallocation would leave
+    /// un-zeroized copies, so make it large enough for everything that is written to it.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
+    /// The bytes as text; none if they are not UTF-8.
+    pub fn into_text(mut self) -> Option<Secret> {
+        match String::from_utf8(std::mem::take(&mut self.0)) {
+            Ok(text) => Some(Secret::new(text)),
+            Err(error) => {
+                drop(Self(error.into_bytes()));
+                None
+            }
+        }
+    }
 }
 
-impl std::ops::Deref for SecretBytes {
-    type Target = [u8];
+impl Deref for SecretBytes {
+    type Target = Vec<u8>;
 
-    fn deref(&self) -> &[u8] {
+    fn deref(&self) -> &Vec<u8> {
         &self.0
+    }
+}
+
+impl DerefMut for SecretBytes {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
     }
 }
 
 impl Drop for SecretBytes {
     fn drop(&mut self) {
-        wipe(&mut self.0);
+        wipe_all(&mut self.0);
     }
 }
 
@@ -94,6 +122,10 @@ mod tests {
         let mut bytes = *b"hunter2";
         wipe(&mut bytes);
         assert_eq!(bytes, [0; 7]);
+        let mut bytes = Vec::from(b"hunter2");
+        bytes.truncate(3);
+        wipe_all(&mut bytes);
+        assert!(bytes.len() >= 7 && bytes.iter().all(|byte| *byte == 0));
     }
 
     #[test]

@@ -114,17 +114,8 @@ pub fn timeout(env: &Env, asks_a_process: bool, longest: Option<Duration>) -> Du
     }
 }
 
-/// Where the cache is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CacheDir {
-    /// The directory, which need not exist.
-    pub path: PathBuf,
-    /// Whether it is the one in the user's cache directory.
-    pub is_default: bool,
-}
-
 /// The directory of the cache, unless [`DISABLE_CACHE`] is set; none if there is no place for it.
-pub fn cache_dir(env: &Env) -> Result<Option<CacheDir>, Problem> {
+pub fn cache_dir(env: &Env) -> Result<Option<PathBuf>, Problem> {
     let disabled = env
         .raw(DISABLE_CACHE.name)
         .is_some_and(|value| !value.is_empty());
@@ -136,15 +127,12 @@ pub fn cache_dir(env: &Env) -> Result<Option<CacheDir>, Problem> {
 
 /// [`CACHE_DIR`], else our directory in the user's cache directory; none if there is no such place.
 /// It can be erased also while the cache is disabled.
-pub fn cache_place(env: &Env) -> Result<Option<CacheDir>, Problem> {
+pub fn cache_place(env: &Env) -> Result<Option<PathBuf>, Problem> {
     if let Some(path) = env.path(CACHE_DIR.name) {
         // A relative path would put passwords into the directory of every project and build, and
         // trust the files of a cloned repository.
         return match path.is_absolute() {
-            true => Ok(Some(CacheDir {
-                path,
-                is_default: false,
-            })),
+            true => Ok(Some(path)),
             false => Err(Problem::new(
                 ProblemKind::Configuration,
                 format!("{} is not an absolute path", CACHE_DIR.name),
@@ -154,10 +142,7 @@ pub fn cache_place(env: &Env) -> Result<Option<CacheDir>, Problem> {
     }
     // A relative HOME is a different place in each directory that a client starts us in.
     let user = env.cache_dir().filter(|dir| dir.is_absolute());
-    Ok(user.map(|dir| CacheDir {
-        path: dir.join(env!("CARGO_PKG_NAME")),
-        is_default: true,
-    }))
+    Ok(user.map(|dir| dir.join(env!("CARGO_PKG_NAME"))))
 }
 
 /// [`STRICT`]: a failing `get` prints the cause on stdout.
@@ -264,7 +249,7 @@ mod tests {
         }
         let env = Env::of([("AWS_ECR_CACHE_DIR", "~/cache"), ("HOME", "/h")]);
         let dir = cache_dir(&env).expect("absolute").expect("a place");
-        assert_eq!((dir.path, dir.is_default), ("/h/cache".into(), false));
+        assert_eq!(dir, Path::new("/h/cache"));
         let env = Env::of([("HOME", "h")]);
         assert_eq!(cache_dir(&env), Ok(None));
     }

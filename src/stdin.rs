@@ -120,9 +120,9 @@ impl<F: Fn() -> Duration> Stdin<F> {
 enum StdinState {
     Unknown,
     Reading {
-        chunks: std::sync::mpsc::Receiver<io::Result<zeroize::Zeroizing<Vec<u8>>>>,
+        chunks: std::sync::mpsc::Receiver<io::Result<crate::secret::SecretBytes>>,
         /// What is left of the last chunk.
-        rest: std::io::Cursor<zeroize::Zeroizing<Vec<u8>>>,
+        rest: std::io::Cursor<crate::secret::SecretBytes>,
         deadline: Instant,
     },
 }
@@ -135,7 +135,7 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
             let (sender, chunks) = std::sync::mpsc::sync_channel(0);
             std::thread::spawn(move || {
                 loop {
-                    let mut chunk = crate::secret::buffer(CHUNK);
+                    let mut chunk = crate::secret::SecretBytes::with_capacity(CHUNK);
                     chunk.resize(CHUNK, 0);
                     let read = io::stdin().read(&mut chunk).map(|length| {
                         chunk.truncate(length);

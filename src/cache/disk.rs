@@ -11,10 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use zeroize::Zeroizing;
-
 use super::CacheError as Error;
 use super::place::{Owner, set_mode, untrusted};
+use crate::secret::SecretBytes;
 
 /// In bytes. ECR's passwords are below 4 KiB.
 pub(super) const LIMIT: usize = 256 * 1024;
@@ -35,7 +34,7 @@ pub(super) fn io_error<'a>(
 
 impl Owner {
     /// The contents of a file of ours; none if there is no such file.
-    pub(super) fn read(self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    pub(super) fn read(self, path: &Path) -> Result<Option<SecretBytes>, Error> {
         let mut file = match crate::fs::open(path, crate::fs::Links::Refuse) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -47,7 +46,7 @@ impl Owner {
             .ok()
             .filter(|length| *length <= LIMIT)
             .ok_or_else(|| io_error("read", path)(ErrorKind::FileTooLarge.into()))?;
-        let mut bytes = Zeroizing::new(vec![0; length]);
+        let mut bytes = SecretBytes::new(vec![0; length]);
         // A file is replaced, never changed, so its length holds.
         file.read_exact(&mut bytes)
             .map_err(io_error("read", path))?;

@@ -8,10 +8,9 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::problem::{Problem, ProblemKind};
-use crate::secret::{self, Secret};
+use crate::secret::{Secret, SecretBytes};
 use crate::token::{Login, Token};
 
 use super::NegativeEntry;
@@ -112,7 +111,7 @@ pub(super) fn format(
     host: &str,
     key: &str,
     entry: &Entry,
-) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+) -> Result<SecretBytes, serde_json::Error> {
     let Token {
         login,
         issued_at,
@@ -133,7 +132,7 @@ pub(super) fn format(
     };
     // JSON turns one byte into six at worst.
     let room = 6 * (login.username.len() + login.password.expose().len()) + 1024;
-    let mut bytes = secret::buffer(room);
+    let mut bytes = SecretBytes::with_capacity(room);
     serde_json::to_writer(&mut *bytes, &file)?;
     Ok(bytes)
 }

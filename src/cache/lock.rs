@@ -233,7 +233,7 @@ mod tests {
     const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
     fn cache(base: &Path) -> Cache<'static> {
-        Cache::open(super::super::tests::place(base.join("cache")), Log::off())
+        Cache::open(base.join("cache"), Log::off())
     }
 
     fn lock_file(base: &Path, key: &CacheKey) -> PathBuf {

@@ -2,11 +2,8 @@
 //!
 //! Another user who can write to a directory of the path can replace what is below it. So every
 //! component up to the root directory belongs to the user or to root and is not writable by group
-//! or others; a sticky directory of root's, such as /tmp, is fine itself. Writing checks all of
-//! them, and so does reading where `AWS_ECR_CACHE_DIR` names the place. Reading from the default
-//! place is the path of every cached `get`, so it checks the base directory and those below it
-//! alone: whoever can write to a directory above can only put another directory of the user's
-//! own in its place.
+//! or others; a sticky directory, such as /tmp, is fine itself. Reading and writing check all of
+//! them, and this is on the path of every cached `get`: one `stat` for each component.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -96,34 +93,28 @@ impl Owner {
     }
 }
 
-/// Whether reading checks the components above the base directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathCheck {
-    /// Only where the base directory is a link.
-    Quick,
-    /// Always.
-    Full,
-}
-
 impl Owner {
-    /// Whether the base directory is there; an error if it is not trusted. A link of the user's or
-    /// of root's is followed.
-    pub(super) fn base(self, base: &Path, check: PathCheck) -> Result<bool, Error> {
+    /// Whether the base directory is there; an error if it, or a directory above it, is not
+    /// trusted. A link of the user's or of root's is followed.
+    pub(super) fn base(self, base: &Path) -> Result<bool, Error> {
         let mut meta = match fs::symlink_metadata(base) {
             Ok(meta) => meta,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(io_error("stat", base)(error)),
         };
-        let is_link = meta.is_symlink();
-        if is_link {
+        let mut has_link = meta.is_symlink();
+        if has_link {
             if !self.is_ours_or_roots(&meta) {
                 return Err(untrusted(base, "is a link of another user"));
             }
             meta = fs::metadata(base).map_err(io_error("follow", base))?;
         }
         self.judge(base, &meta)?;
-        if is_link || check == PathCheck::Full {
-            self.check_path(base)?;
+        for component in base.ancestors().skip(1) {
+            has_link |= self.check_component(component)?.unwrap_or_default();
+        }
+        if has_link {
+            self.check_resolved(base)?;
         }
         Ok(true)
     }
@@ -151,45 +142,48 @@ impl Owner {
         }
     }
 
-    /// Checks all existing components above `base`: as they are written, and, where one of them is
-    /// a link, as they resolve.
-    fn check_path(self, base: &Path) -> Result<(), Error> {
-        let Some(parent) = base.parent() else {
-            return Ok(());
-        };
-        let has_link = self.check_components(parent)?
-            || fs::symlink_metadata(base).is_ok_and(|meta| meta.is_symlink());
-        if !has_link {
-            return Ok(());
+    /// Checks the existing components above a directory that is to be created: as they are written,
+    /// and, where one of them is a link, as they resolve.
+    fn check_above_new(self, base: &Path) -> Result<(), Error> {
+        let mut components: Vec<_> = base.ancestors().skip(1).collect();
+        components.reverse();
+        let mut has_link = false;
+        for component in components {
+            match self.check_component(component)? {
+                Some(is_link) => has_link |= is_link,
+                // The rest of the path is to be created.
+                None => break,
+            }
         }
-        let existing = base
-            .ancestors()
-            .find_map(|path| fs::canonicalize(path).ok());
-        match existing {
-            Some(real) => self
-                .check_components(real.parent().unwrap_or(&real))
-                .map(drop),
-            None => Ok(()),
+        match has_link {
+            true => self.check_resolved(base),
+            false => Ok(()),
         }
     }
 
-    /// Checks `path` and everything above it, from the root directory on; true if a component is a
-    /// link.
-    fn check_components(self, path: &Path) -> Result<bool, Error> {
-        let mut has_link = false;
-        let mut components: Vec<_> = path.ancestors().collect();
-        components.reverse();
-        for component in components {
-            let meta = match fs::symlink_metadata(component) {
-                Ok(meta) => meta,
-                // The rest of the path is to be created.
-                Err(error) if error.kind() == ErrorKind::NotFound => break,
-                Err(error) => return Err(io_error("stat", component)(error)),
-            };
-            has_link |= meta.is_symlink();
-            self.judge_parent(component, &meta)?;
+    /// Checks the components above what a path resolves to, as far as it exists.
+    fn check_resolved(self, path: &Path) -> Result<(), Error> {
+        let existing = path
+            .ancestors()
+            .find_map(|path| fs::canonicalize(path).ok());
+        let Some(real) = existing else {
+            return Ok(());
+        };
+        for component in real.parent().unwrap_or(&real).ancestors() {
+            self.check_component(component)?;
         }
-        Ok(has_link)
+        Ok(())
+    }
+
+    /// Checks one component; whether it is a link, or none if it does not exist.
+    fn check_component(self, path: &Path) -> Result<Option<bool>, Error> {
+        let meta = match fs::symlink_metadata(path) {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("stat", path)(error)),
+        };
+        self.judge_parent(path, &meta)?;
+        Ok(Some(meta.is_symlink()))
     }
 
     fn judge_parent(self, path: &Path, meta: &Metadata) -> Result<(), Error> {
@@ -211,10 +205,10 @@ impl Owner {
     /// The base directory, created with its parents if it is missing: but never in a place that
     /// belongs to another user, as the home directory does under `sudo`.
     pub(super) fn make_base(self, base: &Path) -> Result<(), Error> {
-        if self.base(base, PathCheck::Full)? {
+        if self.base(base)? {
             return Ok(());
         }
-        self.check_path(base)?;
+        self.check_above_new(base)?;
         let mut missing = vec![base];
         for ancestor in base.ancestors().skip(1) {
             match fs::symlink_metadata(ancestor) {
@@ -226,7 +220,7 @@ impl Owner {
         for directory in missing.into_iter().rev() {
             make_directory(directory)?;
         }
-        match self.base(base, PathCheck::Full)? {
+        match self.base(base)? {
             false => Err(io_error("stat", base)(ErrorKind::NotFound.into())),
             true => Ok(()),
         }

@@ -179,7 +179,7 @@ fn since(time: Option<SystemTime>, now: DateTime<Utc>) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::super::Provenance;
-    use super::super::tests::{HOST, at, cache, file_of, place, registry, token};
+    use super::super::tests::{HOST, at, cache, file_of, registry, token};
     use super::*;
     use crate::principal::CacheKey;
 
@@ -288,7 +288,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let lines = std::cell::RefCell::new(Vec::new());
         let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
-        let cache = Cache::open(place(dir.path().join("cache")), crate::log::Log::to(&write));
+        let cache = Cache::open(dir.path().join("cache"), crate::log::Log::to(&write));
         let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
         let other = "public.ecr.aws";
         for host in [HOST, other] {
@@ -451,7 +451,7 @@ mod tests {
         let key = CacheKey::for_test(1);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let sweeper = Cache::open(place(base.clone()), crate::log::Log::off());
+                let sweeper = Cache::open(base.clone(), crate::log::Log::off());
                 for _ in 0..300 {
                     sweeper.sweep(at(1000));
                 }

@@ -14,14 +14,6 @@ pub(super) const AMBIENT: Provenance<'_> = Provenance {
     session_digest: None,
 };
 
-/// A directory as `AWS_ECR_CACHE_DIR` names it.
-pub(super) fn place(path: impl Into<PathBuf>) -> CacheDir {
-    CacheDir {
-        path: path.into(),
-        is_default: false,
-    }
-}
-
 pub(super) fn registry(host: &str) -> Registry {
     Registry::from_server_url(host).expect("ECR")
 }
@@ -29,7 +21,7 @@ pub(super) fn registry(host: &str) -> Registry {
 /// A cache in a directory that is removed with the first value.
 pub(super) fn cache() -> (tempfile::TempDir, Cache<'static>) {
     let dir = tempfile::tempdir().expect("a directory");
-    let cache = Cache::open(place(dir.path().join("cache")), Log::off());
+    let cache = Cache::open(dir.path().join("cache"), Log::off());
     (dir, cache)
 }
 
@@ -49,7 +41,7 @@ fn log_names_an_unreadable_file_once() {
     let key = CacheKey::for_test(1);
     let lines = RefCell::new(Vec::new());
     let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
-    let cache = || Cache::open(place(base.clone()), Log::to(&write));
+    let cache = || Cache::open(base.clone(), Log::to(&write));
     let said = || std::mem::take(&mut *lines.borrow_mut());
     let other = CacheKey::for_test(2);
     assert_eq!(cache().get(HOST, &key, None, at(0)), None);
@@ -453,7 +445,7 @@ fn readers_see_the_old_or_the_new_token_whole() {
     std::thread::scope(|scope| {
         for _ in 0..3 {
             scope.spawn(|| {
-                let cache = Cache::open(place(base.clone()), Log::off());
+                let cache = Cache::open(base.clone(), Log::off());
                 for _ in 0..500 {
                     let token = cache.get(HOST, &key, None, at(0)).expect("whole");
                     let password = token.login.password.expose();
@@ -478,7 +470,7 @@ fn two_hundred_registries_at_once_lose_nothing() {
         for number in 0..200 {
             let base = base.clone();
             scope.spawn(move || {
-                let cache = Cache::open(place(base), Log::off());
+                let cache = Cache::open(base, Log::off());
                 let host = format!("{number:012}.dkr.ecr.us-east-1.amazonaws.com");
                 let key = CacheKey::for_test(1);
                 let lock = cache.lock(&host, &key, lock::Wait::No, || None::<()>);
@@ -498,7 +490,7 @@ fn no_message_shows_a_secret() {
     let dir = tempfile::tempdir().expect("a directory");
     let lines = RefCell::new(Vec::new());
     let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
-    let cache = Cache::open(place(dir.path().join("cache")), Log::to(&write));
+    let cache = Cache::open(dir.path().join("cache"), Log::to(&write));
     let key = CacheKey::for_test(1);
     let secret = token("sentinel", 0, 7200);
     cache

@@ -18,7 +18,7 @@ use super::{Context, explain, get};
 use crate::problem::{Problem, ProblemKind};
 use crate::protocol;
 use crate::registry::Service;
-use crate::secret::{self, Secret};
+use crate::secret::{Secret, SecretBytes};
 
 /// Bazel's own `--credential_helper_timeout` is 10 seconds, and then it says no more than that.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -116,7 +116,7 @@ fn fail(context: &mut Context<'_>, uri: &str, problem: &Problem) -> ExitCode {
 fn basic_auth(username: &str, password: &Secret) -> Secret {
     let password = password.expose();
     let room = username.len() + 1 + password.len();
-    let mut pair = secret::buffer(room);
+    let mut pair = SecretBytes::with_capacity(room);
     for part in [username, ":", password] {
         pair.extend_from_slice(part.as_bytes());
     }

@@ -149,7 +149,7 @@ fn cache(context: &Context<'_>) -> Check {
         Err(problem) => return Check::failed(ABOUT, &problem),
     };
     let place = match crate::settings::cache_place(context.env) {
-        Ok(Some(dir)) => shown(context.env, &dir.path),
+        Ok(Some(dir)) => shown(context.env, &dir),
         _ => String::new(),
     };
     match cache.hosts() {

@@ -10,12 +10,13 @@ use crate::settings;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let read = protocol::read(context.io.stdin, Form::Url);
-    let request = read.and_then(|stdin| protocol::server_url(&stdin).map(|url| (stdin, url)));
+    let request =
+        read.and_then(|stdin| protocol::server_url(stdin.expose()).map(|url| (stdin, url)));
     let (stdin, server_url) = match request {
         Ok(request) => request,
         Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
-    let registry = match other::registry_or_exit(context, "erase", &server_url, &stdin) {
+    let registry = match other::registry_or_exit(context, "erase", &server_url, stdin.expose()) {
         Ok(registry) => registry,
         Err(status) => return status,
     };

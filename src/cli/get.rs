@@ -12,14 +12,15 @@ use crate::rules::Rules;
 use crate::settings;
 
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
-    let stdin = match protocol::read(context.io.stdin, Form::Url) {
+    let request = match protocol::read(context.io.stdin, Form::Url) {
         Ok(stdin) => stdin,
         Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
-    if bazel::is_request(&stdin) {
-        return bazel::run(context, &stdin);
+    let stdin = request.expose();
+    if bazel::is_request(stdin) {
+        return bazel::run(context, stdin);
     }
-    let server_url = match protocol::server_url(&stdin) {
+    let server_url = match protocol::server_url(stdin) {
         Ok(server_url) => server_url,
         Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
@@ -29,7 +30,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     };
     let (registry, selection) = match target(&rules, &server_url) {
         Ok(Some(found)) => found,
-        Ok(None) => return not_ecr(context, &rules, &server_url, &stdin),
+        Ok(None) => return not_ecr(context, &rules, &server_url, stdin),
         Err(problem) => return fail(context, &server_url, &problem),
     };
     match context.token(&registry, selection, None) {

@@ -136,7 +136,7 @@ fn respond(context: &mut Context<'_>) -> io::Result<Result<(), Refusal>> {
 fn read(context: &mut Context<'_>) -> Result<(KubeletRequest, String), Refusal> {
     let stdin = protocol::read(context.io.stdin, Form::Json)
         .map_err(|error| Refusal::new(error.to_string(), "send one JSON object"))?;
-    let request: KubeletRequest = serde_json::from_str(&stdin).map_err(|error| {
+    let request: KubeletRequest = serde_json::from_str(stdin.expose()).map_err(|error| {
         // serde_json's own message would quote what it found, which may be the token.
         let (line, column) = (error.line(), error.column());
         Refusal::new(

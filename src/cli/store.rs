@@ -14,16 +14,17 @@ use crate::token;
 pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     let (env, log) = (context.env, context.log);
     let read = protocol::read(context.io.stdin, Form::Json);
-    let request = read.and_then(|stdin| protocol::credentials(&stdin).map(|found| (stdin, found)));
+    let request =
+        read.and_then(|stdin| protocol::credentials(stdin.expose()).map(|found| (stdin, found)));
     let (stdin, credentials) = match request {
         Ok(request) => request,
         Err(error) => return refuse(&mut context.io, format_args!("{error}")),
     };
-    let registry = match other::registry_or_exit(context, "store", &credentials.server_url, &stdin)
-    {
-        Ok(registry) => registry,
-        Err(status) => return status,
-    };
+    let registry =
+        match other::registry_or_exit(context, "store", &credentials.server_url, stdin.expose()) {
+            Ok(registry) => registry,
+            Err(status) => return status,
+        };
     if settings::ignore_creds_storage(env) {
         return Ok(ExitCode::SUCCESS);
     }

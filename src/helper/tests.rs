@@ -9,7 +9,6 @@ use super::*;
 use crate::ecr::{Caller, Issued};
 use crate::principal::{Endpoint, PodIdentity};
 use crate::secret::Secret;
-use crate::settings::CacheDir;
 use crate::token::Login;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
@@ -143,13 +142,7 @@ impl Place {
     }
 
     fn cache(&self) -> Cache<'static> {
-        Cache::open(
-            CacheDir {
-                path: self.dir.path().join("cache"),
-                is_default: false,
-            },
-            Log::off(),
-        )
+        Cache::open(self.dir.path().join("cache"), Log::off())
     }
 
     fn key(&self) -> CacheKey {

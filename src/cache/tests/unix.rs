@@ -55,7 +55,7 @@ fn directories_are_0700_and_files_0600() {
 #[test]
 fn missing_parents_are_made_as_private() {
     let dir = tempfile::tempdir().expect("a directory");
-    let cache = Cache::open(place(dir.path().join("a/b/c")), Log::off());
+    let cache = Cache::open(dir.path().join("a/b/c"), Log::off());
     let key = CacheKey::for_test(1);
     cache
         .put(
@@ -148,7 +148,7 @@ fn nothing_is_made_in_anothers_home() {
     let home = dir.path().join("home");
     fs::create_dir(&home).expect("made");
     chown(&home, Some(STRANGER), None).expect("given away");
-    let cache = Cache::open(place(home.join(".cache/ours")), Log::off());
+    let cache = Cache::open(home.join(".cache/ours"), Log::off());
     let key = CacheKey::for_test(1);
     let error = cache.put(
         HOST,
@@ -169,7 +169,7 @@ fn only_own_links_to_the_base_are_followed() {
     let (dir, cache, key) = filled();
     let link = dir.path().join("link");
     symlink(&cache.base, &link).expect("linked");
-    let linked = Cache::open(place(link.clone()), Log::off());
+    let linked = Cache::open(link.clone(), Log::off());
     assert!(linked.get(HOST, &key, None, at(0)).is_some());
     chmod(&cache.base, 0o770);
     assert_eq!(
@@ -259,7 +259,7 @@ fn read_only_place_is_an_error_and_a_miss() {
     fs::write(&file, "").expect("written");
     let key = CacheKey::for_test(1);
     for base in [file.clone(), file.join("below"), "/proc/none/here".into()] {
-        let cache = Cache::open(place(base), Log::off());
+        let cache = Cache::open(base, Log::off());
         let error = cache.put(
             HOST,
             &key,
@@ -279,7 +279,7 @@ fn distrust_is_said_once() {
     chmod(&base, 0o777);
     let lines = RefCell::new(Vec::new());
     let write = |line: std::fmt::Arguments<'_>| lines.borrow_mut().push(line.to_string());
-    let cache = Cache::open(place(base.clone()), Log::to(&write));
+    let cache = Cache::open(base.clone(), Log::to(&write));
     assert_eq!(cache.get(HOST, &key, None, at(0)), None);
     assert_eq!(cache.stored_login(&registry(HOST), at(0)), None);
     let expected = format!(
@@ -309,7 +309,7 @@ fn a_process_of_its_own() {
     let Some(base) = std::env::var_os(CHILD) else {
         return;
     };
-    let cache = Cache::open(place(base), Log::off());
+    let cache = Cache::open(base.into(), Log::off());
     let key = CacheKey::for_test(1);
     let lock = cache.lock(HOST, &key, lock::Wait::No, || None::<()>);
     assert!(matches!(lock, lock::LockOutcome::Acquired(_)));
@@ -342,7 +342,7 @@ fn child(base: &Path, umask: &str) -> std::process::Child {
 fn modes_do_not_depend_on_the_umask() {
     for umask in ["000", "777", "022"] {
         let dir = tempfile::tempdir().expect("a directory");
-        let cache = Cache::open(place(dir.path().join("new/cache")), Log::off());
+        let cache = Cache::open(dir.path().join("new/cache"), Log::off());
         let mut child = child(&cache.base, umask);
         drop(child.stdin.take());
         assert!(child.wait().expect("ended").success(), "umask {umask}");
@@ -357,7 +357,7 @@ fn modes_do_not_depend_on_the_umask() {
 #[test]
 fn a_killed_holders_lock_is_free_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
-    let cache = Cache::open(place(dir.path().join("cache")), Log::off());
+    let cache = Cache::open(dir.path().join("cache"), Log::off());
     let key = CacheKey::for_test(1);
     let mut child = child(&cache.base, "022");
     while cache.get(HOST, &key, None, at(0)).is_none() {

@@ -21,7 +21,7 @@ use super::super::executor::Executor;
 use super::stderr::Redaction;
 use crate::env::Env;
 use crate::problem::Problem;
-use crate::secret::{self, Secret};
+use crate::secret::{Secret, SecretBytes};
 use crate::time;
 
 /// Credentials in JSON are far smaller.
@@ -154,8 +154,8 @@ async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credenti
         child,
         ended: false,
     };
-    let mut out = secret::buffer(MAX_STDOUT);
-    let mut err = secret::buffer(MAX_STDERR);
+    let mut out = SecretBytes::with_capacity(MAX_STDOUT);
+    let mut err = SecretBytes::with_capacity(MAX_STDERR);
     let status = {
         let reading = async {
             let read_out = read_to_capacity(stdout, &mut out);
@@ -197,7 +197,7 @@ async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credenti
 
 /// Reads to the end and keeps what the buffer has room for: a command whose pipe is full would
 /// wait, and reallocation would leave un-zeroized copies.
-async fn read_to_capacity(from: Option<impl AsyncRead + Unpin>, into: &mut Zeroizing<Vec<u8>>) {
+async fn read_to_capacity(from: Option<impl AsyncRead + Unpin>, into: &mut SecretBytes) {
     let Some(mut from) = from else { return };
     let mut chunk = Zeroizing::new([0; 4096]);
     while let Ok(count @ 1..) = from.read(&mut *chunk).await {

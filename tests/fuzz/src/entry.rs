@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use docker_credential_ecr_login::fuzzing::{Cache, CacheDir, Provenance};
+use docker_credential_ecr_login::fuzzing::{Cache, Provenance};
 use docker_credential_ecr_login::fuzzing::Env;
 use docker_credential_ecr_login::fuzzing::Log;
 use docker_credential_ecr_login::fuzzing::{CacheKey, Identity, Selection, Surroundings, plan};
@@ -65,11 +65,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         write(&host_dir.join(&file), bytes);
 
-        let dir = CacheDir {
-            path: base,
-            is_default: false,
-        };
-        let cache = Cache::open(dir, Log::off());
+        let cache = Cache::open(base, Log::off());
         let now = Utc::now();
         let registry = Registry::from_server_url(HOST).expect("ECR's");
         if let Some(token) = cache.get(HOST, key, None, now) {
