@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -38,13 +38,18 @@ fn crypto() -> CryptoProvider {
     let provider = rustls::crypto::ring::default_provider();
     #[cfg(feature = "fips")]
     let provider = rustls::crypto::default_fips_provider();
-    let mut groups = provider.kx_groups.clone();
-    groups.retain(|group| is_elliptic(group.name()));
-    groups.sort_by_key(|group| group.name() != rustls::NamedGroup::secp256r1);
     CryptoProvider {
-        kx_groups: groups,
+        kx_groups: with_p256_first(provider.kx_groups),
         ..provider
     }
+}
+
+fn with_p256_first(
+    mut groups: Vec<&'static dyn SupportedKxGroup>,
+) -> Vec<&'static dyn SupportedKxGroup> {
+    groups.retain(|group| is_elliptic(group.name()));
+    groups.sort_by_key(|group| group.name() != rustls::NamedGroup::secp256r1);
+    groups
 }
 
 fn is_elliptic(group: rustls::NamedGroup) -> bool {
@@ -97,6 +102,7 @@ fn handshake_failure(host: &str, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use rustls::NamedGroup;
+    use rustls::crypto::ActiveKeyExchange;
 
     use super::*;
 
@@ -110,5 +116,38 @@ mod tests {
         assert_eq!(groups.first(), Some(&NamedGroup::secp256r1));
         assert!(groups.contains(&NamedGroup::secp384r1), "{groups:?}");
         assert!(groups.into_iter().all(is_elliptic));
+    }
+
+    /// As the FIPS module's provider has them.
+    #[test]
+    fn no_post_quantum_group_is_named() {
+        #[derive(Debug)]
+        struct Named(NamedGroup);
+        impl SupportedKxGroup for Named {
+            fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
+                Err(rustls::Error::General("only a name".to_owned()))
+            }
+
+            fn name(&self) -> NamedGroup {
+                self.0
+            }
+        }
+        let given: [&'static dyn SupportedKxGroup; 5] = [
+            &Named(NamedGroup::X25519MLKEM768),
+            &Named(NamedGroup::secp256r1MLKEM768),
+            &Named(NamedGroup::X25519),
+            &Named(NamedGroup::secp384r1),
+            &Named(NamedGroup::secp256r1),
+        ];
+        let left: Vec<_> = with_p256_first(given.into())
+            .iter()
+            .map(|group| group.name())
+            .collect();
+        let expected = [
+            NamedGroup::secp256r1,
+            NamedGroup::X25519,
+            NamedGroup::secp384r1,
+        ];
+        assert_eq!(left, expected);
     }
 }
