@@ -19,11 +19,40 @@ pub(super) fn is_space(c: char) -> bool {
 /// Python's `str.strip`.
 pub fn strip(text: &str) -> &str {
     // Nearly every text has nothing to strip, or plain spaces only.
-    let text = text.trim_matches(' ');
-    match (text.as_bytes().first(), text.as_bytes().last()) {
-        (Some(b'!'..=b'~'), Some(b'!'..=b'~')) => text,
-        _ => text.trim_matches(is_space),
+    let is_bare = |text: &str| {
+        let bytes = text.as_bytes();
+        matches!(
+            (bytes.first(), bytes.last()),
+            (Some(b'!'..=b'~'), Some(b'!'..=b'~'))
+        )
+    };
+    if is_bare(text) {
+        return text;
     }
+    let text = text.trim_matches(' ');
+    match is_bare(text) {
+        true => text,
+        false => text.trim_matches(is_space),
+    }
+}
+
+/// Where the first `\n` is. Lines are short, and finding their ends was most of the time that a
+/// file of hundreds of sections took: eight bytes at a time are several times as fast as the
+/// standard library's search, which is made for long texts.
+fn line_end(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH_BITS: u64 = ONES << 7;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        // A byte of zero is where the line ends; the lowest mark is never a false one.
+        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'));
+        let marks = word.wrapping_sub(ONES) & !word & HIGH_BITS;
+        if marks != 0 {
+            return Some(index * 8 + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let end = rest.iter().position(|&byte| byte == b'\n')?;
+    Some(words.len() * 8 + end)
 }
 
 /// The text of a file, with every line ended by `\n`, and the lines that were not UTF-8.
@@ -78,33 +107,41 @@ pub enum Line<'a> {
 }
 
 /// Lines with the offsets of their beginnings.
-pub struct Lines<'a, I> {
-    lines: I,
+pub struct Lines<'a> {
+    /// What is left, unless the last line has been read.
+    rest: Option<&'a str>,
     offset: usize,
     /// How far the last line that was not a continuation is indented, in characters.
     indent: usize,
     /// Whether there is a property that a line can continue.
     open: bool,
-    text: std::marker::PhantomData<&'a str>,
 }
 
 /// Splits a text, which begins at a header or at the beginning of a file.
-pub fn lines(text: &str) -> Lines<'_, impl Iterator<Item = &str>> {
+pub fn lines(text: &str) -> Lines<'_> {
     Lines {
-        // `split` is four times as fast here as `lines`.
-        lines: text.split('\n'),
+        rest: Some(text),
         offset: 0,
         indent: 0,
         open: false,
-        text: std::marker::PhantomData,
     }
 }
 
-impl<'a, I: Iterator<Item = &'a str>> Iterator for Lines<'a, I> {
+impl<'a> Iterator for Lines<'a> {
     type Item = (usize, Line<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let line = self.lines.next()?;
+        let rest = self.rest?;
+        let line = match line_end(rest.as_bytes()) {
+            Some(end) => {
+                self.rest = Some(&rest[end + 1..]);
+                &rest[..end]
+            }
+            None => {
+                self.rest = None;
+                rest
+            }
+        };
         let offset = self.offset;
         self.offset += line.len() + 1;
         let kind = match line.as_bytes().first() {
@@ -118,7 +155,7 @@ impl<'a, I: Iterator<Item = &'a str>> Iterator for Lines<'a, I> {
     }
 }
 
-impl<'a, I> Lines<'a, I> {
+impl<'a> Lines<'a> {
     fn property(&mut self, line: &'a str, indent: usize) -> Line<'a> {
         self.indent = indent;
         self.open = true;
@@ -127,7 +164,11 @@ impl<'a, I> Lines<'a, I> {
 
     /// A line that begins with a bracket.
     fn header(&mut self, line: &'a str, indent: usize) -> Line<'a> {
-        let inside = match line.rfind(']') {
+        let last_bracket = match line.strip_suffix(']') {
+            Some(before) => Some(before.len()),
+            None => line.rfind(']'),
+        };
+        let inside = match last_bracket {
             Some(end) if end > 1 => Line::Header(&line[1..end]),
             _ if line.contains(['=', ':']) => return self.property(line, indent),
             _ => Line::BrokenHeader(strip(&line[1..])),
@@ -326,4 +367,22 @@ pub fn before_comment(value: &str) -> &str {
         space = is_space(c);
     }
     value
+}
+
+#[cfg(test)]
+mod line_tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn lines_end_where_split_ends_them(text in "[\n\n\u{b}\u{8a}\u{10a}\u{a0a}a]{0,40}") {
+            let ends: Vec<_> = lines(&text).map(|(start, _)| start).collect();
+            let mut expected = vec![0];
+            expected.extend(text.match_indices('\n').map(|(at, _)| at + 1));
+            prop_assert_eq!(ends, expected);
+            prop_assert_eq!(line_end(text.as_bytes()), text.find('\n'));
+        }
+    }
 }

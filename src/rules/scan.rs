@@ -48,7 +48,8 @@ pub(super) fn scan<'a>(
             Line::Header(name) => {
                 is_open = true;
                 // What follows the first bracket may be a comment that has one, too.
-                let name = name.split(']').next().unwrap_or_default();
+                let end = name.bytes().position(|byte| byte == b']');
+                let name = &name[..end.unwrap_or(name.len())];
                 visit(number, Event::Section(strip(name)));
             }
             Line::BrokenHeader(_) => return fault(RuleFault::OpenBracket),
