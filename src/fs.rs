@@ -74,7 +74,26 @@ pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
         }
     }
     bytes.truncate(len);
+    leave(file);
     Ok(bytes)
+}
+
+/// Closes a file that has been read, unless it is one of the first few: the system closes those
+/// when the process ends, which for a cached `get` is at once, and each call counts there.
+pub(crate) fn leave(file: File) {
+    #[cfg(unix)]
+    {
+        use std::os::fd::IntoRawFd;
+        use std::sync::atomic::{AtomicU32, Ordering};
+
+        const MOST: u32 = 8;
+        static LEFT: AtomicU32 = AtomicU32::new(0);
+        if LEFT.fetch_add(1, Ordering::Relaxed) < MOST {
+            let _ = file.into_raw_fd();
+        }
+    }
+    #[cfg(not(unix))]
+    drop(file);
 }
 
 /// Takes an exclusive advisory lock; false if another process holds it.

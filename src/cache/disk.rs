@@ -50,6 +50,7 @@ impl Owner {
         // A file is replaced, never changed, so its length holds.
         file.read_exact(&mut bytes)
             .map_err(io_error("read", path))?;
+        crate::fs::leave(file);
         Ok(Some(bytes))
     }
 

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
-use crate::fs::{Links, open};
+use crate::fs::{Links, leave, open};
 use crate::problem::Problem;
 use crate::profile::Paths;
 use crate::profile::reader::decode;
@@ -130,10 +130,7 @@ fn read_trusted(mut file: File, shown: &str) -> Result<Vec<u8>, Problem> {
         return Err(problem::changed(shown));
     }
     bytes.truncate(len);
-    if !cfg!(any(test, fuzzing)) {
-        // It ends with the process: closing it is a system call more of every cached `get`.
-        std::mem::forget(file);
-    }
+    leave(file);
     Ok(bytes)
 }
 

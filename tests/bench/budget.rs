@@ -137,6 +137,8 @@ fn measure(
         Source::Environment,
         Source::Profile,
         Source::HeavyProfile,
+        Source::Rule,
+        Source::ManyRules,
         Source::Role,
         Source::Sso,
         Source::WebIdentity,

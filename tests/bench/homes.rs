@@ -17,6 +17,10 @@ pub enum Source {
     Profile,
     /// A static profile among 200, in a config file of 60 KiB.
     HeavyProfile,
+    /// A static profile that the rules file names.
+    Rule,
+    /// The same, by the last of 501 sections.
+    ManyRules,
     Role,
     Sso,
     WebIdentity,
@@ -30,6 +34,8 @@ impl Source {
         Self::Environment,
         Self::Profile,
         Self::HeavyProfile,
+        Self::Rule,
+        Self::ManyRules,
         Self::Role,
         Self::Sso,
         Self::WebIdentity,
@@ -43,6 +49,8 @@ impl Source {
             Self::Environment => "keys in the environment",
             Self::Profile => "static profile",
             Self::HeavyProfile => "static profile among 200 (60 KiB)",
+            Self::Rule => "static profile by a rule",
+            Self::ManyRules => "static profile by the last of 501 rules",
             Self::Role => "role_arn + source_profile",
             Self::Sso => "SSO",
             Self::WebIdentity => "web identity",
@@ -58,6 +66,8 @@ impl Source {
             Self::Environment => "environment",
             Self::Profile => "profile",
             Self::HeavyProfile => "heavy",
+            Self::Rule => "rule",
+            Self::ManyRules => "many-rules",
             Self::Role => "role",
             Self::Sso => "sso",
             Self::WebIdentity => "web-identity",
@@ -104,6 +114,15 @@ impl Home {
                 home.set("AWS_PROFILE", "account-150");
                 home.file(".aws/config", &heavy_config())?;
                 home.file(".aws/credentials", &keys("account-150"))?;
+            }
+            Source::Rule | Source::ManyRules => {
+                home.file(".aws/config", "[profile dev]\nregion = us-east-1\n")?;
+                home.file(".aws/credentials", &keys("dev"))?;
+                let others = match source {
+                    Source::ManyRules => 500,
+                    _ => 0,
+                };
+                home.file(".aws/ecr-login", &rules(others))?;
             }
             Source::Role => {
                 home.set("AWS_PROFILE", "build");
@@ -234,6 +253,20 @@ fn heavy_config() -> String {
         .expect("a string takes what is written to it");
     }
     config
+}
+
+/// Rules for this many other accounts, and for the one that is asked about.
+fn rules(others: u64) -> String {
+    let mut rules = String::new();
+    for n in 0..others {
+        write!(
+            rules,
+            "[{:012}]\nprofile = account-{n:03}\n\n",
+            200_000_000_000_u64 + n
+        )
+        .expect("a string takes what is written to it");
+    }
+    rules + "[123456789012]\nprofile = dev\n"
 }
 
 fn hex(bytes: &[u8]) -> String {
