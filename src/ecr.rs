@@ -11,11 +11,13 @@ mod executor;
 mod http;
 mod problem;
 mod redact;
+mod registry_request;
 mod retry;
 mod signals;
 mod sources;
 mod trust;
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::Credentials;
@@ -25,6 +27,7 @@ use tokio::runtime::Runtime;
 pub use self::caller::Caller;
 use self::executor::Executor;
 use self::http::{Client, RequestOutcome, Resolver};
+pub use self::registry_request::{RegistryLogin, RegistryRequest, RegistryResponse};
 use self::retry::RetryLimits;
 use self::signals::TerminationSignals;
 use self::trust::TrustStore;
@@ -71,6 +74,32 @@ pub trait Issuer {
     /// When there are none, or AWS does not say.
     fn caller(&mut self, plan: &Plan, sts: &Endpoint, deadline: Instant)
     -> Result<Caller, Problem>;
+
+    /// Sends one request to a registry itself, for `doctor`.
+    ///
+    /// # Errors
+    /// When there is no response. A test's stand-in has no registry.
+    fn registry(
+        &mut self,
+        _network: &Network,
+        _request: &RegistryRequest<'_>,
+        _deadline: Instant,
+    ) -> Result<RegistryResponse, Problem> {
+        Err(Problem::timed_out("connecting to the registry"))
+    }
+
+    /// The addresses of a host, for `doctor`.
+    ///
+    /// # Errors
+    /// When the name does not resolve, as it never does for a test's stand-in.
+    fn addresses(
+        &mut self,
+        _network: &Network,
+        host: &str,
+        _deadline: Instant,
+    ) -> Result<Vec<IpAddr>, Problem> {
+        Err(Problem::timed_out(&format!("looking up the name {host}")))
+    }
 }
 
 /// Credentials that a plan's source gave.
@@ -136,7 +165,7 @@ impl Drop for Aws<'_> {
 impl Issuer for Aws<'_> {
     fn connect_early(&mut self, plan: &Plan, deadline: Instant) {
         // They are opened while the next call runs.
-        let spawned = self.run(plan, deadline, async |executor| {
+        let spawned = self.run(CallSettings::of(plan), deadline, async |executor| {
             if let Some(roles) = executor.roles_ahead(plan) {
                 executor.connect_early(plan, false, roles).await;
             }
@@ -149,7 +178,7 @@ impl Issuer for Aws<'_> {
     }
 
     fn identify(&mut self, plan: &Plan, deadline: Instant) -> Result<Session, Problem> {
-        self.run(plan, deadline, async |executor| {
+        self.run(CallSettings::of(plan), deadline, async |executor| {
             let credentials = executor.source(&plan.source).await?;
             Ok(Session { credentials })
         })
@@ -162,7 +191,7 @@ impl Issuer for Aws<'_> {
         registry: &Registry,
         deadline: Instant,
     ) -> Result<Issued, Problem> {
-        self.run(plan, deadline, async |executor| {
+        self.run(CallSettings::of(plan), deadline, async |executor| {
             executor.issue(plan, session, registry).await
         })
     }
@@ -173,9 +202,61 @@ impl Issuer for Aws<'_> {
         sts: &Endpoint,
         deadline: Instant,
     ) -> Result<Caller, Problem> {
-        self.run(plan, deadline, async |executor| {
+        self.run(CallSettings::of(plan), deadline, async |executor| {
             executor.caller(plan, sts).await
         })
+    }
+
+    fn registry(
+        &mut self,
+        network: &Network,
+        request: &RegistryRequest<'_>,
+        deadline: Instant,
+    ) -> Result<RegistryResponse, Problem> {
+        self.run(
+            CallSettings::without_plan(network),
+            deadline,
+            async |executor| executor.registry(request).await,
+        )
+    }
+
+    fn addresses(
+        &mut self,
+        network: &Network,
+        host: &str,
+        deadline: Instant,
+    ) -> Result<Vec<IpAddr>, Problem> {
+        self.run(
+            CallSettings::without_plan(network),
+            deadline,
+            async |executor| executor.addresses(host).await,
+        )
+    }
+}
+
+/// What a call needs to know of its plan.
+struct CallSettings<'a> {
+    network: &'a Network,
+    in_profile: bool,
+    asks_a_process: bool,
+}
+
+impl<'a> CallSettings<'a> {
+    fn of(plan: &'a Plan) -> Self {
+        Self {
+            network: &plan.network,
+            in_profile: plan.profile.is_some(),
+            asks_a_process: plan.asks_a_process(),
+        }
+    }
+
+    /// A call that uses no AWS credentials.
+    fn without_plan(network: &'a Network) -> Self {
+        Self {
+            network,
+            in_profile: false,
+            asks_a_process: false,
+        }
     }
 }
 
@@ -212,12 +293,12 @@ impl<'a> Aws<'a> {
 
     fn run<T>(
         &mut self,
-        plan: &Plan,
+        call_of: CallSettings<'_>,
         deadline: Instant,
         call: impl AsyncFnOnce(&mut Executor<'_>) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
         let start = Instant::now();
-        let client = self.client(&plan.network);
+        let client = self.client(call_of.network);
         let runtime = match &mut self.runtime {
             Some(runtime) => runtime,
             none => {
@@ -234,12 +315,12 @@ impl<'a> Aws<'a> {
             log: self.log,
             client: client.with_retries(
                 RetryLimits {
-                    attempts: plan.network.max_attempts,
+                    attempts: call_of.network.max_attempts,
                 },
                 deadline,
             ),
-            network: &plan.network,
-            in_profile: plan.profile.is_some(),
+            network: call_of.network,
+            in_profile: call_of.in_profile,
             deadline,
             secrets: Vec::new(),
             session_digest: None,
@@ -252,7 +333,7 @@ impl<'a> Aws<'a> {
         };
         let signals = &mut self.signals;
         runtime.block_on(async {
-            if plan.asks_a_process() {
+            if call_of.asks_a_process {
                 // Before the command is started: from then on it would be left running.
                 signals.get_or_insert_with(TerminationSignals::install);
             }
@@ -276,6 +357,18 @@ impl<'a> Aws<'a> {
             write_events();
             result.unwrap_or_else(|_| Err(past_deadline(client.outcome(), start.elapsed())))
         })
+    }
+}
+
+/// The CA certificates that are trusted, in words; an error if they cannot be loaded.
+///
+/// # Errors
+/// When a file that is set cannot be used, or the system has none.
+pub fn trusted_certificates(env: &Env, network: &Network) -> Result<String, Problem> {
+    let trust = TrustStore::of(env, network.ca_bundle.as_ref());
+    match trust.load() {
+        Ok(roots) => Ok(format!("{} from {}", roots.len(), trust.describe())),
+        Err(error) => Err((&http::Failure::TrustStore(error)).into()),
     }
 }
 

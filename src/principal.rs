@@ -18,6 +18,7 @@ mod cli_cache;
 mod problem;
 mod profiles;
 mod session;
+mod skipped;
 mod sources;
 mod subject;
 mod surroundings;
@@ -31,7 +32,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::secret::Secret;
 
-pub use choose::{plan, sts};
+pub use choose::{connection, plan, sts};
 #[allow(unused_imports, reason = "for what issues tokens and renews sessions")]
 pub use session::session_digest;
 pub use subject::Subject;

@@ -15,6 +15,7 @@ use super::people::identity::{self, OwnIdentity};
 use super::people::style::Style;
 use super::people::{self, CommandFailure, shown};
 use crate::clients::search_path::{self, Found, PathVerdict};
+use crate::nearest::nearest;
 use crate::principal::Surroundings;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Partition, Registry};
@@ -169,7 +170,7 @@ fn check_profile(context: &Context<'_>, profile: Option<&str>) -> Result<(), Pro
     if names.iter().any(|name| name == profile) {
         return Ok(());
     }
-    let hint = match args::nearest(profile, names.iter().map(String::as_str)) {
+    let hint = match nearest(profile, names.iter().map(String::as_str)) {
         Some(name) => format!("did you mean {name}?"),
         None => format!("run aws configure --profile {profile}, or aws configure sso"),
     };

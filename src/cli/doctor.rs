@@ -3,37 +3,50 @@
 
 mod aws;
 mod clients;
+mod image;
+mod network;
+mod push;
 mod redact;
+mod refusal;
+mod registry;
+mod visit;
 
 use std::io;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Context;
-use super::people::args::{Parsed, Spec};
+use super::people::args::{self, Parsed, Spec};
 use super::people::style::Style;
 use super::people::{self, CommandFailure, count, shown};
 use crate::clients::HELPER;
 use crate::clients::auth_file::{self, AuthFile};
+use crate::env::Env;
 use crate::problem::Problem;
-use crate::registry::Registry;
+use crate::registry::{Registry, host_and_port};
+use image::Image;
 
 const SPEC: Spec = Spec {
     command: "doctor",
     help: "\
 Checks everything between a client and AWS: the configuration of docker and
-podman, which program they find, the AWS identity, a new password, the cache.
+podman, which program they find, the AWS identity, the network, a new password,
+whether the registry accepts it, the cache.
 
-Usage: ecr-login doctor [OPTION]... [REGISTRY]
+Usage: ecr-login doctor [OPTION]... [REGISTRY | IMAGE]
 
 Without a registry, the first that docker's configuration gives to this program.
-An image's name will do as well.
+Of an image, also whether it exists and may be pulled.
 
+  --push    also whether the image may be pushed; changes nothing in the registry
   --json    print a JSON object
   --redact  mask account IDs, names and paths, for a bug report
+
+ecr-login doctor 123456789012.dkr.ecr.us-east-1.amazonaws.com/team/app:1.0
 ",
-    flags: &["json", "redact"],
+    flags: &["json", "push", "redact"],
     options: &[],
     most: 1,
 };
@@ -87,6 +100,10 @@ impl Check {
         }
     }
 
+    fn is_failed(&self) -> bool {
+        self.status == Status::Failed
+    }
+
     fn not_checked(about: &'static str, text: impl Into<String>) -> Self {
         Self {
             status: Status::NotChecked,
@@ -102,21 +119,82 @@ struct DoctorReport {
     checks: Vec<Check>,
 }
 
+/// What is checked.
+#[derive(Debug)]
+struct DoctorSubject {
+    /// As clients call it: the host of a registry, or a name of the user's own, with its port.
+    host: String,
+    /// The registry of that host, or the one behind the name.
+    registry: Registry,
+    image: Option<Image>,
+}
+
+impl DoctorSubject {
+    fn parse(context: &Context<'_>, argument: &str) -> Result<Self, Problem> {
+        // What is wrong with the rules is a finding of its own.
+        let resolved = match context.rules().and_then(|rules| rules.resolve(argument)) {
+            Ok(Some(registry)) => registry,
+            Ok(None) => people::registry(argument)?,
+            Err(problem) => people::registry(argument).map_err(|_| problem)?,
+        };
+        let host = match Registry::from_server_url(argument) {
+            Some(registry) => registry.host().to_owned(),
+            None => host_and_port(argument)
+                .unwrap_or_default()
+                .to_ascii_lowercase(),
+        };
+        let image = match (argument.contains("://"), argument.split_once('/')) {
+            (false, Some((_, path))) => Image::parse(path)?,
+            _ => None,
+        };
+        Ok(Self {
+            host,
+            registry: resolved,
+            image,
+        })
+    }
+
+    fn is_own_name(&self) -> bool {
+        self.host != self.registry.host()
+    }
+
+    /// The host without its port.
+    fn name(&self) -> &str {
+        self.host.split(':').next().unwrap_or_default()
+    }
+
+    fn port(&self) -> u16 {
+        let port = self.host.split(':').nth(1);
+        port.and_then(|port| port.parse().ok()).unwrap_or(443)
+    }
+}
+
+/// How long one request of this command may take.
+fn limit(env: &Env) -> Duration {
+    const LONGEST: Duration = Duration::from_secs(10);
+    crate::settings::timeout(env, false, None).min(LONGEST)
+}
+
 fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
-    let registry = match arguments.values.first() {
-        Some(value) => Some(people::registry(value)?),
+    let subject = match arguments.values.first() {
+        Some(value) => Some(DoctorSubject::parse(context, value)?),
         None => configured(context),
     };
-    let mut checks = clients::check(context, registry.as_ref());
-    checks.extend(aws::check(context, registry.as_ref()));
+    let image = subject.as_ref().and_then(|subject| subject.image.as_ref());
+    if arguments.has("push") && image.is_none() {
+        let hint = "give an image such as HOST/team/app:1.0".to_owned();
+        return Err(args::misused(&SPEC, "--push needs an image".to_owned(), Some(hint)).into());
+    }
+    let mut checks = clients::check(context, subject.as_ref());
+    checks.extend(aws::check(context, subject.as_ref(), arguments.has("push")));
     checks.push(cache(context));
     let mut report = DoctorReport {
-        ok: !checks.iter().any(|check| check.status == Status::Failed),
-        registry: registry.map(|registry| registry.host().to_owned()),
+        ok: !checks.iter().any(Check::is_failed),
+        registry: subject.as_ref().map(|subject| subject.host.clone()),
         checks,
     };
     if arguments.has("redact") {
-        redact::report(context, &mut report);
+        redact::report(context, subject.as_ref(), &mut report);
     }
     match arguments.has("json") {
         true => crate::protocol::write_line(context.io.stdout, &report)?,
@@ -129,13 +207,13 @@ fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Com
 }
 
 /// The first registry that docker's configuration gives to this program.
-fn configured(context: &Context<'_>) -> Option<Registry> {
+fn configured(context: &Context<'_>) -> Option<DoctorSubject> {
     let file = AuthFile::read(&auth_file::docker_path(context.env)?).ok()??;
     let mut ours = file
         .cred_helpers
         .iter()
         .filter(|(_, helper)| *helper == HELPER);
-    ours.find_map(|(host, _)| Registry::from_server_url(host))
+    ours.find_map(|(host, _)| DoctorSubject::parse(context, host).ok())
 }
 
 fn cache(context: &Context<'_>) -> Check {

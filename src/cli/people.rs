@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use super::{Context, Verb, clear, configure, doctor, password, status};
 use crate::env::Env;
+use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use args::Parsed;
@@ -58,7 +59,7 @@ pub(super) fn usage(context: &mut Context<'_>) -> io::Result<ExitCode> {
 /// A first argument that is no command.
 pub(super) fn unknown(context: &mut Context<'_>, command: &str) -> ExitCode {
     let names = COMMANDS.iter().map(|command| command.name);
-    let hint = match args::nearest(command, names) {
+    let hint = match nearest(command, names) {
         Some(name) => format!("did you mean {name}?"),
         None => "run ecr-login without arguments for the list of commands".to_owned(),
     };

@@ -138,7 +138,9 @@ impl Executor<'_> {
                 })) => {
                     unresolved.push(host);
                     let service = service_name(registry.service());
-                    problem = Problem::no_endpoint(service, api, &unresolved).or(Some(failed));
+                    problem = Problem::unknown_region(registry, &unresolved)
+                        .or_else(|| Problem::no_endpoint(service, api, &unresolved))
+                        .or(Some(failed));
                 }
                 // A proxy that cannot reach the host may have failed to resolve its name.
                 Some(RequestOutcome::Failed(Failure::Proxy { upstream: true, .. })) => {

@@ -12,7 +12,7 @@ use super::http::{Failure, Tries};
 use super::redact::one_line;
 use crate::principal::{Endpoint, Sso};
 use crate::problem::{Problem, ProblemKind};
-use crate::registry::Service;
+use crate::registry::{Registry, Service, is_known_region, nearest_region};
 
 /// Longer causes are cut: they hold text from elsewhere.
 const LONGEST_CAUSE: usize = 160;
@@ -246,6 +246,29 @@ impl Problem {
             Service::EcrPublic => "allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken in the principal's policy".to_owned(),
         };
         Self::new(ProblemKind::Refused, cause, hint).shared()
+    }
+
+    /// The region in the registry's host is not a known one, and its API does not resolve; none
+    /// for a known region, and for an endpoint that was set.
+    pub(super) fn unknown_region(registry: &Registry, tried: &[String]) -> Option<Self> {
+        let region = registry.region();
+        let is_worked_out = |host: &String| host.contains(&format!(".{region}."));
+        if is_known_region(region) || !tried.iter().any(is_worked_out) {
+            return None;
+        }
+        let hint = match nearest_region(region) {
+            Some(near) => {
+                format!("correct the region in the registry's name: did you mean {near}?")
+            }
+            None => "correct the region in the registry's name, or check DNS if it is a new one"
+                .to_owned(),
+        };
+        let cause = format!(
+            "AWS has no region {region:?} that this version knows, and {} does not resolve",
+            tried.join(" or ")
+        );
+        // It may be a new region whose name servers are out of order.
+        Some(Self::new(ProblemKind::Unavailable, cause, hint).shared())
     }
 
     /// The FIPS or dual-stack names of an endpoint do not resolve; none for other endpoints.

@@ -43,8 +43,7 @@ fn list<'a>(document: &'a TomlDocument<'_>, text: &str) -> Result<Option<&'a Arr
 }
 
 /// The helpers in the list; none if it is not set.
-#[cfg(test)]
-fn helpers(text: &str) -> Result<Option<Vec<String>>, TomlError> {
+pub(crate) fn helpers(text: &str) -> Result<Option<Vec<String>>, TomlError> {
     let document = parse(text)?;
     let list = list(&document, text)?;
     Ok(list.map(|list| {

@@ -8,7 +8,7 @@ use super::problem;
 use super::sources;
 use super::subject::Subject;
 use super::surroundings::Surroundings;
-use super::{Endpoint, Identity, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
+use super::{Endpoint, Identity, Network, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
 use crate::problem::Problem;
 use crate::profile::{Config, Section};
 use crate::registry::{Partition, Registry};
@@ -91,6 +91,20 @@ pub fn sts(
     let config = surroundings.config().ok();
     let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());
     Settings::new(&surroundings.env, config, section.as_ref(), registry)?.sts()
+}
+
+/// The API that would be called for this registry and the connection's settings, also where there
+/// are no credentials.
+pub fn connection(
+    surroundings: &Surroundings,
+    registry: &Registry,
+    selection: &Selection,
+) -> Result<(Endpoint, Network), Problem> {
+    let selected = Selected::of(surroundings, selection);
+    let config = surroundings.config().ok();
+    let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());
+    let settings = Settings::new(&surroundings.env, config, section.as_ref(), registry)?;
+    Ok((settings.registry_api()?, settings.network()))
 }
 
 /// The profile in force.

@@ -26,6 +26,8 @@ mod people;
 mod people_configure;
 #[cfg(unix)]
 mod people_doctor;
+#[cfg(unix)]
+mod people_registry;
 mod principals;
 mod protocol;
 #[cfg(unix)]

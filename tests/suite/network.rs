@@ -15,7 +15,7 @@ const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const CHINA: &str = "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn";
 
 /// A forward proxy on loopback. Its threads end with the test's process.
-struct Proxy {
+pub(crate) struct Proxy {
     addr: SocketAddr,
     seen: Arc<Mutex<Vec<String>>>,
 }
@@ -23,7 +23,11 @@ struct Proxy {
 impl Proxy {
     /// Leads everything to the fake; `authorization` is asked for, and names that begin with
     /// `unknown` do not resolve.
-    fn to(fake: &Fake, authorization: Option<&'static str>, unknown: &'static str) -> Self {
+    pub(crate) fn to(
+        fake: &Fake,
+        authorization: Option<&'static str>,
+        unknown: &'static str,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         let addr = listener.local_addr().expect("bound");
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -37,12 +41,12 @@ impl Proxy {
         Self { addr, seen }
     }
 
-    fn url(&self, user: &str) -> String {
+    pub(crate) fn url(&self, user: &str) -> String {
         format!("http://{user}{}", self.addr)
     }
 
     /// The hosts that were asked for since the last time.
-    fn seen(&self) -> Vec<String> {
+    pub(crate) fn seen(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.lock().expect("no panic"))
     }
 }

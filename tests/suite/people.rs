@@ -5,14 +5,16 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::network::Proxy;
 use crate::support::fake::Fake;
 use crate::support::run::{Helper, KEY_ID, SECRET_KEY, program};
 
 /// A machine with this program installed, and with nothing else: `ecr-login` runs the program by
-/// that name, in an empty home directory, against a fake AWS.
+/// that name, in an empty home directory, against a fake AWS. A proxy leads to its registries.
 pub(crate) struct Machine {
     dir: tempfile::TempDir,
-    fake: Fake,
+    pub(crate) fake: Fake,
+    pub(crate) proxy: Proxy,
 }
 
 /// What a command printed.
@@ -42,10 +44,13 @@ const VARIABLES: [&str; 12] = [
 impl Machine {
     /// With the profiles `dev` and `prod`, of which neither is the default.
     pub(crate) fn new() -> Self {
+        let fake = Fake::start_tls();
         let machine = Self {
             dir: tempfile::tempdir().expect("a temporary directory"),
-            fake: Fake::start(),
+            proxy: Proxy::to(&fake, None, "unknown"),
+            fake,
         };
+        machine.write("ca.pem", machine.fake.ca_pem());
         for dir in ["home", "bin", "test"] {
             fs::create_dir(machine.path(dir)).expect("new");
         }
@@ -110,6 +115,8 @@ impl Machine {
             .env("TZ", "UTC")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL", self.fake.url())
+            .env("AWS_CA_BUNDLE", self.path("ca.pem"))
+            .env("HTTPS_PROXY", self.proxy.url(""))
             .envs(vars.iter().copied())
             .current_dir(self.path("home"))
             .stdin(std::process::Stdio::null())
@@ -130,10 +137,13 @@ impl Machine {
         let (home, bin) = (self.path("home"), self.path("bin"));
         let script = format!(
             "#!/bin/sh\ncd {home}\nexec env -i HOME={home} PATH={bin}{system} TZ=UTC \
-             AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL={url} {passed} {program} \"$@\"\n",
+             AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL={url} AWS_CA_BUNDLE={ca} \
+             HTTPS_PROXY={proxy} {passed} {program} \"$@\"\n",
             home = home.display(),
             bin = bin.display(),
             url = self.fake.url(),
+            ca = self.path("ca.pem").display(),
+            proxy = self.proxy.url(""),
             passed = passed.join(" "),
         );
         let file = self.path("test").join(name);
@@ -163,6 +173,9 @@ impl Machine {
                 trycmd::schema::Bin::Path(self.wrapper("sh", "/bin/sh")),
             )
             .insert_var("[BIN]", self.path("bin").display().to_string())
+            .expect("a valid name");
+        cases
+            .insert_var("[CA]", self.path("ca.pem").display().to_string())
             .expect("a valid name");
         cases.case(file);
         cases.run();

@@ -51,7 +51,7 @@ const CASES: &[Case] = &[
     Case { name: "another helper", set_up: |m| m.write(DOCKER, PASS), vars: DEV, found: ("warning", "docker", "docker-credential-pass") },
     Case { name: "another store", set_up: |m| m.write(DOCKER, "{\"credsStore\": \"desktop\"}"), vars: DEV, found: ("warning", "docker", "docker-credential-desktop") },
     Case { name: "stored docker login", set_up: |m| m.write(DOCKER, LOGIN), vars: DEV, found: ("warning", "docker", "run docker logout 123456789012") },
-    Case { name: "stored podman login", set_up: |m| m.write("home/.config/containers/auth.json", LOGIN), vars: DEV, found: ("warning", "podman", "run podman logout 123456789012") },
+    Case { name: "stored podman login", set_up: |m| m.write("home/.config/containers/auth.json", LOGIN), vars: DEV, found: ("warning", "podman", "run podman logout --authfile ~/.config/containers/auth.json 123456789012") },
     Case { name: "podman's other helper", set_up: |m| m.write("home/.config/containers/auth.json", PASS), vars: DEV, found: ("warning", "podman", "docker-credential-pass") },
     Case { name: "malformed podman file", set_up: |m| m.write("home/.config/containers/auth.json", "{"), vars: DEV, found: ("failed", "podman", "is not valid JSON") },
     Case { name: "stored Helm login", set_up: |m| m.write("home/.config/helm/registry/config.json", LOGIN), vars: DEV, found: ("warning", "helm", "run helm registry logout") },
@@ -65,7 +65,7 @@ const CASES: &[Case] = &[
     Case { name: "a missing source profile", set_up: |m| config(m, "role_arn=arn:aws:iam::123456789012:role/r\nsource_profile=none"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "credentials", "none") },
     Case { name: "a command that fails", set_up: |m| config(m, "credential_process = /bin/sh -c 'exit 3'"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "password", "credential_process") },
     Case { name: "AWS_PROFILE beside keys", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")], found: ("warning", "credentials", "AWS_PROFILE=dev is not used") },
-    Case { name: "a missing CA bundle", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_CA_BUNDLE", "/none/ca.pem")], found: ("warning", "CA certificates", "correct AWS_CA_BUNDLE") },
+    Case { name: "a missing CA bundle", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_CA_BUNDLE", "/none/ca.pem")], found: ("failed", "CA certificates", "set AWS_CA_BUNDLE to a file of PEM") },
     Case { name: "an unreachable endpoint", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_MAX_ATTEMPTS", "1"), ("AWS_ECR_TIMEOUT", "3")], found: ("failed", "password", "127.0.0.1") },
     Case { name: "an endpoint that is no URL", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "ftp://x")], found: ("failed", "credentials", "AWS_ENDPOINT_URL") },
     Case { name: "no cache", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_DISABLE_CACHE", "1")], found: ("warning", "cache", "not used") },
@@ -78,7 +78,11 @@ const CASES: &[Case] = &[
     Case { name: "rules with a syntax error", set_up: |m| m.write("home/.aws/ecr-login", "profile = prod\n"), vars: DEV, found: ("failed", "rules", "line 1") },
 ];
 
-fn doctor(machine: &Machine, vars: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, Value) {
+pub(crate) fn doctor(
+    machine: &Machine,
+    vars: &[(&str, &str)],
+    arguments: &[&str],
+) -> (Option<i32>, Value) {
     let home = machine.path("home").display().to_string();
     let vars: Vec<_> = vars
         .iter()

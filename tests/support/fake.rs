@@ -8,6 +8,7 @@
 pub mod authority;
 pub mod behaviour;
 mod http;
+pub mod registry;
 mod services;
 
 use std::collections::{BTreeMap, HashMap};
@@ -39,8 +40,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Call {
     /// Seconds since the epoch.
     pub time: f64,
-    /// `ecr`, `ecr_public`, `sts`, `sso`, `oidc`, `signin`, `container`, `imds`, `imds_token` or
-    /// `unknown`.
+    /// `ecr`, `ecr_public`, `sts`, `sso`, `oidc`, `signin`, `container`, `imds`, `imds_token`,
+    /// `registry` or `unknown`.
     pub service: String,
     /// The API's name for it; method and path where there is none.
     pub operation: String,
@@ -475,13 +476,14 @@ fn connection(shared: &Shared, mut tcp: TcpStream, tls: bool) {
 
 fn serve(shared: &Shared, request: &Request, stream: &mut Stream) -> Next {
     let asked = Asked::of(request);
+    let is_head = request.method == "HEAD";
     let (mut answer, mut reply, date) = {
         let mut state = locked(&shared.state);
         let count = &mut state.answered[asked.service as usize];
         let nth = *count;
         *count += 1;
         let answer = match asked.service {
-            Service::Unknown => Answer::default(),
+            Service::Registry | Service::Unknown => Answer::default(),
             Service::Ecr if !state.admits() => {
                 Answer::error(400, "ThrottlingException", "Rate exceeded")
             }
@@ -495,6 +497,9 @@ fn serve(shared: &Shared, request: &Request, stream: &mut Stream) -> Next {
         let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
         (answer, reply, date)
     };
+    if is_head {
+        reply.body.clear();
+    }
     while let Answer::Delay { ms, then } = answer {
         wait(shared, Duration::from_millis(ms));
         answer = *then;

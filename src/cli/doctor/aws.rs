@@ -1,58 +1,142 @@
-//! The AWS side: which identity, who that is, a new password, the clock.
+//! The AWS side: which identity, who that is, the clock, a new password.
 
 use std::time::Instant;
 
 use chrono::TimeDelta;
 
-use super::Check;
+use super::visit::Visit;
+use super::{Check, DoctorSubject, network, registry};
 use crate::cli::Context;
 use crate::cli::people::style;
 use crate::principal::{self, Plan, Selection, Source, Surroundings};
-use crate::registry::Registry;
+use crate::problem::{Problem, ProblemKind};
+use crate::registry::{Registry, Service};
 use crate::settings;
+use crate::token::Login;
 
 /// By how much a clock may be wrong without a word; AWS refuses five minutes.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-pub(super) fn check(context: &mut Context<'_>, registry: Option<&Registry>) -> Vec<Check> {
-    let Some(registry) = registry else {
+pub(super) fn check(
+    context: &mut Context<'_>,
+    subject: Option<&DoctorSubject>,
+    with_push: bool,
+) -> Vec<Check> {
+    let Some(subject) = subject else {
         return vec![Check::not_checked(
             "AWS",
             "no registry is given or configured",
         )];
     };
+    let registry = &subject.registry;
     let surroundings = Surroundings::read(context.env, context.log);
-    let (mut checks, selection) = rules(context, registry);
+    let (mut checks, selection) = rules(context, subject);
     let Some(selection) = selection else {
         checks.push(Check::not_checked("credentials", "the rules decide them"));
         return checks;
     };
     let plan = principal::plan(&surroundings, registry, &selection);
-    let plan = match plan.map_err(|problem| selection.blame(problem)) {
-        Ok(plan) => plan,
+    let plan = plan.map_err(|problem| selection.blame(problem));
+    checks.extend(credentials(
+        context,
+        &surroundings,
+        subject,
+        &selection,
+        &plan,
+    ));
+    let connection = principal::connection(&surroundings, registry, &selection);
+    let Ok((api, network)) = connection else {
+        // The plan has failed for the same reason.
+        checks.push(Check::not_checked("registry", "no endpoint"));
+        return checks;
+    };
+    checks.extend(network::check(context, subject, &api, &network));
+    let is_public = registry.service() == Service::EcrPublic;
+    let entry = match plan {
+        Ok(plan) => {
+            let target = Checked {
+                surroundings,
+                registry,
+                selection,
+                plan,
+            };
+            checks.extend(identity(context, &target));
+            let (check, entry) = password(context, target);
+            checks.push(check);
+            entry
+        }
         Err(problem) => {
-            checks.push(Check::failed("credentials", &problem));
-            for line in problem.detail().into_iter().flat_map(str::lines) {
-                checks.push(Check::not_checked("credentials", line));
-            }
             checks.push(Check::not_checked("identity", "no credentials"));
             checks.push(Check::not_checked("password", "no credentials"));
+            let is_anonymous = is_public && problem.kind() == ProblemKind::NoCredentials;
+            match is_anonymous {
+                true => Admission::Anonymous,
+                false => Admission::None,
+            }
+        }
+    };
+    let login = match entry {
+        Admission::Login(login) => Some(login),
+        Admission::Anonymous => None,
+        Admission::None => {
+            checks.push(Check::not_checked("registry", "no password"));
+            if subject.image.is_some() {
+                checks.push(Check::not_checked("image", "no password"));
+            }
             return checks;
         }
     };
-    let chosen = source(&surroundings, &selection, &plan);
-    checks.push(Check::ok("credentials", chosen));
-    checks.extend(unused(context, &plan));
-    checks.extend(network(&plan));
-    let target = Checked {
-        surroundings,
-        registry,
-        selection,
-        plan,
-    };
-    checks.extend(identity(context, &target));
-    checks.push(password(context, target));
+    let mut visit = Visit::new(context, &network, subject, login);
+    checks.extend(registry::check(&mut visit, with_push));
     checks
+}
+
+/// Which source, and what speaks for another one.
+fn credentials(
+    context: &Context<'_>,
+    surroundings: &Surroundings,
+    subject: &DoctorSubject,
+    selection: &Selection,
+    plan: &Result<Plan, Problem>,
+) -> Vec<Check> {
+    const ABOUT: &str = "credentials";
+    let mut checks = Vec::new();
+    match plan {
+        Ok(plan) => {
+            checks.push(Check::ok(ABOUT, source(surroundings, selection, plan)));
+            let skipped = surroundings.skipped_sources(plan, selection).join("; ");
+            checks.push(Check::ok("sources", format!("not used: {skipped}")));
+            checks.extend(unused(context, plan));
+        }
+        Err(problem) => {
+            let is_public = subject.registry.service() == Service::EcrPublic;
+            checks.push(match problem.kind() {
+                ProblemKind::NoCredentials if is_public => {
+                    Check::ok(ABOUT, "none: anonymous pulls only")
+                }
+                _ => Check::failed(ABOUT, problem),
+            });
+            for line in problem.detail().into_iter().flat_map(str::lines) {
+                checks.push(Check::not_checked(ABOUT, line));
+            }
+        }
+    }
+    if let Some(account_id) = subject.registry.account_id() {
+        let profiles = surroundings.profiles_of_account(account_id).join(", ");
+        if !profiles.is_empty() {
+            let text = format!("of account {account_id}: {profiles}");
+            checks.push(Check::ok("profiles", text));
+        }
+    }
+    checks
+}
+
+/// How the registry is entered.
+enum Admission {
+    Login(Login),
+    Anonymous,
+    /// Not at all.
+    None,
 }
 
 /// What is asked, and for which registry.
@@ -64,7 +148,7 @@ struct Checked<'a> {
 }
 
 /// The mistakes in the rules, and what they decide; nothing if they cannot be used.
-fn rules(context: &Context<'_>, registry: &Registry) -> (Vec<Check>, Option<Selection>) {
+fn rules(context: &Context<'_>, subject: &DoctorSubject) -> (Vec<Check>, Option<Selection>) {
     const ABOUT: &str = "rules";
     let rules = match context.rules() {
         Ok(rules) => rules,
@@ -75,7 +159,11 @@ fn rules(context: &Context<'_>, registry: &Registry) -> (Vec<Check>, Option<Sele
         let (text, hint) = (finding.problem.to_string(), finding.problem.hint());
         checks.push(Check::warning(ABOUT, text, hint));
     }
-    match rules.selection(registry) {
+    if subject.is_own_name() {
+        let text = format!("{} is {}", subject.host, subject.registry);
+        checks.push(Check::ok(ABOUT, text));
+    }
+    match rules.selection(&subject.registry) {
         Ok(selection) => (checks, Some(selection)),
         Err(problem) => {
             checks.push(Check::failed(ABOUT, &problem));
@@ -107,34 +195,13 @@ fn source(surroundings: &Surroundings, selection: &Selection, plan: &Plan) -> St
 /// Settings that something else overrides.
 fn unused(context: &Context<'_>, plan: &Plan) -> Option<Check> {
     let profile = context.env.var("AWS_PROFILE")?;
-    matches!(plan.source, Source::Environment(_)).then(|| {
+    (plan.profile.is_none() && matches!(plan.source, Source::Environment(_))).then(|| {
         Check::warning(
             "credentials",
             format!("AWS_PROFILE={profile} is not used: AWS_ACCESS_KEY_ID comes first"),
             "unset AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
         )
     })
-}
-
-fn network(plan: &Plan) -> Vec<Check> {
-    let url = plan.api.url.as_deref().unwrap_or_default();
-    // What stands before an @ may be a password.
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let host = host.split('/').next().unwrap_or_default();
-    let host = host.rsplit('@').next().unwrap_or_default();
-    let mut checks = vec![Check::ok(
-        "API",
-        format!("{host}, region {}", plan.api.region),
-    )];
-    if let Some(bundle) = &plan.network.ca_bundle {
-        let (path, setting) = (bundle.path.display(), &bundle.setting);
-        let text = format!("{path} ({setting}) replaces the system's");
-        checks.push(match bundle.path.is_file() {
-            true => Check::ok("CA certificates", text),
-            false => Check::warning("CA certificates", text, format!("correct {setting}")),
-        });
-    }
-    checks
 }
 
 fn identity(context: &mut Context<'_>, target: &Checked<'_>) -> Vec<Check> {
@@ -186,14 +253,16 @@ fn identity(context: &mut Context<'_>, target: &Checked<'_>) -> Vec<Check> {
     checks
 }
 
-fn password(context: &mut Context<'_>, target: Checked<'_>) -> Check {
+/// A new password, asked for even if one is cached.
+fn password(context: &mut Context<'_>, target: Checked<'_>) -> (Check, Admission) {
     const ABOUT: &str = "password";
     let mut helper = context.helper(None, target.selection);
     match helper.get_uncached(target.registry) {
         Ok((token, _)) => {
             let until = style::until(context.env, token.expires_at, (context.clock)());
-            Check::ok(ABOUT, format!("a new one is valid until {until}"))
+            let check = Check::ok(ABOUT, format!("a new one is valid until {until}"));
+            (check, Admission::Login(token.login))
         }
-        Err(problem) => Check::failed(ABOUT, &problem),
+        Err(problem) => (Check::failed(ABOUT, &problem), Admission::None),
     }
 }

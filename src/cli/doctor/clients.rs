@@ -3,16 +3,18 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::Check;
+use super::{Check, DoctorSubject};
 use crate::cli::Context;
 use crate::cli::people::shown;
 use crate::clients::auth_file::{self, AuthFile};
 use crate::clients::search_path::{self, Found};
 use crate::clients::{HELPER, PROGRAM, podman};
 use crate::env::Env;
-use crate::registry::Registry;
 
-pub(super) fn check(context: &Context<'_>, registry: Option<&Registry>) -> Vec<Check> {
+/// podman, skopeo and buildah.
+const PODMAN: &str = "podman";
+
+pub(super) fn check(context: &Context<'_>, subject: Option<&DoctorSubject>) -> Vec<Check> {
     let env = context.env;
     let mut checks = Vec::new();
     if env.var("HOME").is_none() && !cfg!(windows) {
@@ -23,10 +25,15 @@ pub(super) fn check(context: &Context<'_>, registry: Option<&Registry>) -> Vec<C
         ));
     }
     checks.extend(programs(env));
-    match registry {
-        Some(registry) => {
-            checks.push(docker(env, registry.host()));
-            checks.extend(other_files(env, registry.host()));
+    match subject {
+        Some(subject) => {
+            checks.push(docker(env, &subject.host));
+            let others = other_files(env, &subject.host);
+            let decided = others.iter().any(|check| check.about == PODMAN);
+            checks.extend(others);
+            if !decided {
+                checks.extend(podman_elsewhere(env, &subject.host));
+            }
         }
         None => checks.push(Check::warning(
             "docker",
@@ -51,7 +58,7 @@ fn programs(env: &Env) -> Vec<Check> {
         let hint = search_path::install_hint(ours.as_deref());
         checks.push(Check::warning(ABOUT, warning, hint));
     }
-    for program in &found.programs {
+    for (nth, program) in found.programs.iter().enumerate() {
         let is_ours = ours
             .as_deref()
             .is_some_and(|ours| search_path::is_same(program, ours));
@@ -60,10 +67,12 @@ fn programs(env: &Env) -> Vec<Check> {
             false => search_path::version_of(program),
         };
         let version = version.unwrap_or_else(|| "does not say its version".to_owned());
-        checks.push(Check::ok(
-            ABOUT,
-            format!("{} on PATH: {version}", shown(env, program)),
-        ));
+        let place = match nth {
+            0 => "comes first on PATH",
+            _ => "comes later on PATH",
+        };
+        let program = shown(env, program);
+        checks.push(Check::ok(ABOUT, format!("{program} {place}: {version}")));
     }
     checks
 }
@@ -92,7 +101,7 @@ fn docker(env: &Env, host: &str) -> Check {
             ),
             None if !config.stored_logins(host).is_empty() => Check::warning(
                 ABOUT,
-                format!("{file} holds a stored login, which docker uses until it expires"),
+                format!("{file} holds a stored login, which docker uses even when it has expired"),
                 format!("run docker logout {host}, then ecr-login configure {host}"),
             ),
             None => Check::warning(ABOUT, format!("{file} does not lead here"), configure),
@@ -102,12 +111,13 @@ fn docker(env: &Env, host: &str) -> Check {
 
 /// Files of other clients in which a stored login comes before docker's configuration.
 fn other_files(env: &Env, host: &str) -> Vec<Check> {
-    let podman = podman::auth_files(env)
-        .into_iter()
-        .map(|path| ("podman", path, "podman logout"));
+    let podman = podman::auth_files(env).into_iter().map(|path| {
+        let logout = format!("podman logout --authfile {}", shown(env, &path));
+        (PODMAN, path, logout)
+    });
     let helm = helm_file(env)
         .into_iter()
-        .map(|path| ("helm", path, "helm registry logout"));
+        .map(|path| ("helm", path, "helm registry logout".to_owned()));
     let mut checks = Vec::new();
     for (about, path, logout) in podman.chain(helm) {
         let file = shown(env, &path);
@@ -125,12 +135,49 @@ fn other_files(env: &Env, host: &str) -> Vec<Check> {
                 None => checks.push(Check::warning(
                     about,
                     format!("{file} holds a stored login, which is used before this program"),
-                    format!("run {logout} {host}"),
+                    logouts(&logout, &config.stored_logins(host)),
                 )),
             },
         }
     }
     checks
+}
+
+/// One command for each key under which a login is stored: podman's may be those of repositories.
+fn logouts(command: &str, keys: &[&str]) -> String {
+    let commands: Vec<_> = keys.iter().map(|key| format!("{command} {key}")).collect();
+    format!("run {}", commands.join("; "))
+}
+
+/// Where podman, skopeo and buildah look besides their own files; nothing where none of them is installed.
+fn podman_elsewhere(env: &Env, host: &str) -> Option<Check> {
+    let path = OsString::from(env.raw("PATH").unwrap_or_default());
+    let is_installed = |program: &&str| {
+        std::env::split_paths(&path).any(|dir| dir.is_absolute() && dir.join(program).is_file())
+    };
+    let client = ["podman", "skopeo", "buildah"]
+        .into_iter()
+        .find(is_installed)?;
+    if let Some((file, helpers)) = podman::helpers_in_force(env)
+        && helpers.iter().any(|helper| helper == HELPER)
+    {
+        let text = format!("{}: credential-helpers lead here", shown(env, &file));
+        return Some(Check::ok(PODMAN, text));
+    }
+    let docker = auth_file::docker_path(env)?;
+    let config = AuthFile::read(&docker).ok().flatten().unwrap_or_default();
+    // podman knows no credsStore.
+    Some(match config.cred_helpers.get(host).map(String::as_str) {
+        Some(HELPER) => Check::ok(
+            PODMAN,
+            format!("{} leads here, for {client} too", shown(env, &docker)),
+        ),
+        _ => Check::warning(
+            PODMAN,
+            format!("no configuration leads {client} here"),
+            format!("run ecr-login configure --podman {host}"),
+        ),
+    })
 }
 
 fn helm_file(env: &Env) -> Option<PathBuf> {

@@ -1,13 +1,30 @@
 //! Masks what a bug report should not show: account IDs, names, paths.
 
-use super::DoctorReport;
+use super::{DoctorReport, DoctorSubject};
 use crate::cli::Context;
 use crate::principal::Surroundings;
 
-pub(super) fn report(context: &Context<'_>, report: &mut DoctorReport) {
+pub(super) fn report(
+    context: &Context<'_>,
+    subject: Option<&DoctorSubject>,
+    report: &mut DoctorReport,
+) {
     let surroundings = Surroundings::read(context.env, context.log);
     let mut names = surroundings.profile_names().unwrap_or_default();
     names.retain(|name| name != "default");
+    if let Some(subject) = subject {
+        if subject.is_own_name() {
+            names.extend([subject.host.clone(), subject.name().to_owned()]);
+        }
+        if let Some(image) = &subject.image {
+            let both = format!("{}/{}", subject.host, image.repository);
+            names.extend([image.shown.clone(), image.repository.clone(), both]);
+        }
+    }
+    // A proxy is named by host and port.
+    let proxies = report.checks.iter().filter(|check| check.about == "proxy");
+    let words = proxies.flat_map(|check| check.text.split([' ', ',']));
+    names.extend(words.filter(|word| word.contains(':')).map(str::to_owned));
     // The longest first: one name may be part of another.
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     let mask = |text: &str| mask(text, &names);
@@ -20,11 +37,11 @@ pub(super) fn report(context: &Context<'_>, report: &mut DoctorReport) {
 
 fn mask(text: &str, names: &[String]) -> String {
     let words = text.split_inclusive(' ').map(|word| {
-        let end = word.trim_end_matches([' ', ',', ':', ')']).len();
+        let end = word.trim_end_matches([' ', ',', ';', ':', ')']).len();
         let (inner, tail) = word.split_at(end);
-        let opened = inner.trim_start_matches(['(', '"']).len();
+        let opened = inner.trim_start_matches(['(', '"', '\'']).len();
         let (head, inner) = inner.split_at(inner.len() - opened);
-        let bare = inner.trim_end_matches('"');
+        let bare = inner.trim_end_matches(['"', '\'']);
         let masked = match bare {
             bare if bare.starts_with('/') || bare.starts_with("~/") => "<path>".to_owned(),
             bare if bare.starts_with("arn:") => mask_arn(bare),

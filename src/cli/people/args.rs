@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use lexopt::Arg;
 
+use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 
 /// What a command takes.
@@ -87,41 +88,6 @@ pub(in crate::cli) fn misused(spec: &Spec, cause: String, hint: Option<String>) 
     Problem::new(ProblemKind::Configuration, cause, hint)
 }
 
-/// The name that was probably meant.
-pub(in crate::cli) fn nearest<'a>(
-    word: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let distances = names.map(|name| (distance(word, name), name));
-    let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 1 + name.len() / 4).then_some(name)
-}
-
-/// How many letters to insert, remove, replace or swap.
-fn distance(one: &str, other: &str) -> usize {
-    let (one, other): (Vec<_>, Vec<_>) = (one.chars().collect(), other.chars().collect());
-    let mut rows = vec![vec![0; other.len() + 1]; one.len() + 1];
-    for i in 0..=one.len() {
-        for j in 0..=other.len() {
-            rows[i][j] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let differs = usize::from(one[i - 1] != other[j - 1]);
-                let mut least = rows[i - 1][j - 1] + differs;
-                least = least.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
-                let swapped =
-                    i > 1 && j > 1 && one[i - 1] == other[j - 2] && one[i - 2] == other[j - 1];
-                if swapped {
-                    least.min(rows[i - 2][j - 2] + 1)
-                } else {
-                    least
-                }
-            };
-        }
-    }
-    rows[one.len()][other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,20 +147,5 @@ mod tests {
             assert_eq!(parsed(arguments).expect_err("misuse"), message);
         }
         assert!(parsed(&["--profile"]).is_err() && parsed(&["--all=1"]).is_err());
-    }
-
-    #[test]
-    fn misspelt_names_are_recognised() {
-        let names = ["configure", "status", "doctor", "password", "clear"];
-        for (word, name) in [
-            ("statsu", Some("status")),
-            ("config", Some("configure")),
-            ("docter", Some("doctor")),
-            ("claer", Some("clear")),
-            ("login", None),
-            ("passwrod", Some("password")),
-        ] {
-            assert_eq!(nearest(word, names.into_iter()), name, "{word}");
-        }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::registry::Registry;
+
 /// What each service answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -39,6 +41,8 @@ pub struct Behaviour {
     pub accept: Accept,
     /// The limit of ECR's API, beyond which it throttles.
     pub ecr_limit: Option<RateLimit>,
+    /// What the registry behind the password holds, and whom it lets in.
+    pub registry: Registry,
 }
 
 /// A token bucket.
@@ -68,6 +72,7 @@ impl Default for Behaviour {
             imds_region: "us-east-1".to_owned(),
             accept: Accept::Serve,
             ecr_limit: None,
+            registry: Registry::default(),
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::behaviour::{Answer, Behaviour, Good, Script};
 use super::http::{Reply, Request, form};
-use super::{Call, State};
+use super::{Call, State, registry};
 
 /// What every made-up password contains, as it appears in the password: ECR's are base64, and a
 /// search for a leak looks for this.
@@ -38,11 +38,12 @@ pub enum Service {
     Container,
     Imds,
     ImdsToken,
+    Registry,
     Unknown,
 }
 
 impl Service {
-    pub const ALL: usize = 10;
+    pub const ALL: usize = 11;
 
     pub fn name(self) -> &'static str {
         match self {
@@ -55,6 +56,7 @@ impl Service {
             Self::Container => "container",
             Self::Imds => "imds",
             Self::ImdsToken => "imds_token",
+            Self::Registry => "registry",
             Self::Unknown => "unknown",
         }
     }
@@ -62,7 +64,7 @@ impl Service {
     /// What this service was told to do.
     pub fn script(self, behaviour: &Behaviour) -> &Script {
         match self {
-            Self::Ecr | Self::Unknown => &behaviour.ecr,
+            Self::Ecr | Self::Registry | Self::Unknown => &behaviour.ecr,
             Self::EcrPublic => &behaviour.ecr_public,
             Self::Sts => &behaviour.sts,
             Self::Sso => &behaviour.sso,
@@ -111,6 +113,8 @@ impl Asked {
             };
             asked.operation = operation.to_owned();
             asked.note_json(&request.body, &["registryIds"], &[]);
+        } else if registry::is_for_registry(request) {
+            asked.service = Service::Registry;
         } else if path.contains("/latest/") {
             let token = path.ends_with("/latest/api/token");
             asked.service = if token {
@@ -262,6 +266,7 @@ pub fn reply(asked: &Asked, request: &Request, good: &Good, state: &mut State) -
         Service::Container => container(asked, request, good, state, now),
         Service::Imds => imds(request, good, state, now),
         Service::ImdsToken => imds_token(request),
+        Service::Registry => registry::reply(request, state),
         Service::Unknown => refusal(
             Service::Unknown,
             404,
@@ -618,7 +623,7 @@ fn imds(request: &Request, good: &Good, state: &mut State, now: DateTime<Utc>) -
 /// An error as this service words it.
 pub fn refusal(service: Service, status: u16, code: &str, message: &str) -> Reply {
     let reply = match service {
-        Service::Ecr | Service::EcrPublic | Service::Unknown => Reply::new(
+        Service::Ecr | Service::EcrPublic | Service::Registry | Service::Unknown => Reply::new(
             status,
             "application/x-amz-json-1.1",
             json!({ "__type": code, "message": message }).to_string(),

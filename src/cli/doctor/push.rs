@@ -1,0 +1,181 @@
+//! `--push`: whether the five actions of a push are allowed, without a push.
+//!
+//! Each request is one that a push makes and that cannot be completed: the upload is one byte under
+//! the digest of other bytes, and the manifest names a configuration that nobody has uploaded and is
+//! sent under its own digest, so that no tag can move. An unfinished upload ends by itself; it is
+//! cancelled all the same. IAM decides before any of that is looked at, so a refusal other than a
+//! denial means that the action is allowed.
+
+use std::fmt::Write;
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::Check;
+use super::image::Image;
+use super::refusal::{self, CHECK_LAYER, COMPLETE, INITIATE, PUT_IMAGE, UPLOAD};
+use super::visit::{Visit, VisitRequest};
+use crate::ecr::RegistryResponse;
+use crate::problem::Problem;
+
+const ABOUT: &str = "push";
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const BYTES: &str = "application/octet-stream";
+
+/// What nobody uploads.
+const ABSENT: &[u8] = b"docker-credential-ecr-login doctor: no layer has this digest";
+
+/// The findings so far.
+struct PushTrial<'a, 'v, 'c> {
+    visit: &'a mut Visit<'v, 'c>,
+    image: &'a Image,
+    allowed: Vec<String>,
+    checks: Vec<Check>,
+}
+
+pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image) -> Vec<Check> {
+    let mut push = PushTrial {
+        visit,
+        image,
+        allowed: Vec::new(),
+        checks: Vec::new(),
+    };
+    let absent = digest_of(ABSENT);
+    let repository = format!("/v2/{}", image.repository);
+    push.try_action(
+        CHECK_LAYER,
+        "HEAD",
+        &format!("{repository}/blobs/{absent}"),
+        None,
+    );
+    push.upload(&repository, &absent);
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": ABSENT.len(),
+            "digest": absent,
+        },
+        "layers": [],
+    });
+    let manifest = manifest.to_string();
+    let target = format!("{repository}/manifests/{}", digest_of(manifest.as_bytes()));
+    push.try_action(
+        PUT_IMAGE,
+        "PUT",
+        &target,
+        Some((MANIFEST, manifest.as_bytes())),
+    );
+    let PushTrial {
+        allowed,
+        mut checks,
+        ..
+    } = push;
+    if !allowed.is_empty() {
+        let text = format!("allowed: {}; nothing was pushed", allowed.join(", "));
+        checks.insert(0, Check::ok(ABOUT, text));
+    }
+    checks
+}
+
+impl PushTrial<'_, '_, '_> {
+    /// The three actions of an upload; without the first there is nothing to try the others on.
+    fn upload(&mut self, repository: &str, absent: &str) {
+        let target = format!("{repository}/blobs/uploads/");
+        let begun = self.try_action(INITIATE, "POST", &target, None);
+        let Some(upload) = begun.and_then(|response| self.next(&response)) else {
+            return self.not_checked(&[UPLOAD, COMPLETE]);
+        };
+        let written = self.try_action(UPLOAD, "PATCH", &upload, Some((BYTES, b"x")));
+        let last = written.and_then(|response| self.next(&response));
+        let last = last.unwrap_or_else(|| upload.clone());
+        let mark = if last.contains('?') { '&' } else { '?' };
+        self.try_action(
+            COMPLETE,
+            "PUT",
+            &format!("{last}{mark}digest={absent}"),
+            None,
+        );
+        let cancel = VisitRequest {
+            method: "DELETE",
+            target: &last,
+            ..VisitRequest::default()
+        };
+        // ECR does not have it; an upload that is not completed ends by itself.
+        let _ = self.visit.send(&cancel);
+    }
+
+    /// Where the upload goes on.
+    fn next(&self, response: &RegistryResponse) -> Option<String> {
+        let location = response.location.as_deref()?;
+        self.visit.absolute(location)
+    }
+
+    /// Sends a request; the response if the action is allowed.
+    fn try_action(
+        &mut self,
+        action: &str,
+        method: &'static str,
+        target: &str,
+        body: Option<(&'static str, &[u8])>,
+    ) -> Option<RegistryResponse> {
+        let request = VisitRequest {
+            method,
+            target,
+            accept: None,
+            body,
+        };
+        match self.visit.send(&request) {
+            Ok(response) if is_allowed(&response) => {
+                self.allowed.push(self.visit.subject.action(action));
+                Some(response)
+            }
+            Ok(response) => {
+                self.fail(&refusal::explain(
+                    self.visit.subject,
+                    self.image,
+                    action,
+                    &response,
+                ));
+                None
+            }
+            Err(problem) => {
+                self.fail(&problem);
+                None
+            }
+        }
+    }
+
+    fn fail(&mut self, problem: &Problem) {
+        self.checks.push(Check::failed(ABOUT, problem));
+    }
+
+    fn not_checked(&mut self, actions: &[&str]) {
+        let names: Vec<_> = actions
+            .iter()
+            .map(|action| self.visit.subject.action(action))
+            .collect();
+        let text = format!("{}: no upload was begun", names.join(", "));
+        self.checks.push(Check::not_checked(ABOUT, text));
+    }
+}
+
+/// Whether the registry took the request, or refused it for what is in it.
+fn is_allowed(response: &RegistryResponse) -> bool {
+    let code = response.error.as_ref().map_or("", |(code, _)| code);
+    !matches!(response.status, 401 | 403 | 405 | 429 | 500..)
+        && !matches!(
+            code,
+            "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED" | "UNSUPPORTED"
+        )
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    let mut digest = "sha256:".to_owned();
+    for byte in Sha256::digest(bytes) {
+        // A string takes whatever is written to it.
+        let _ = write!(digest, "{byte:02x}");
+    }
+    digest
+}
