@@ -142,6 +142,11 @@ impl Executor<'_> {
                         .or_else(|| Problem::no_endpoint(service, api, &unresolved))
                         .or(Some(failed));
                 }
+                // Where no name server answers, an unknown region is the likelier cause.
+                Some(RequestOutcome::Failed(Failure::Dns {
+                    host,
+                    temporary: true,
+                })) => return Err(Problem::unknown_region(registry, &[host]).unwrap_or(failed)),
                 // A proxy that cannot reach the host may have failed to resolve its name.
                 Some(RequestOutcome::Failed(Failure::Proxy { upstream: true, .. })) => {
                     problem = problem.or(Some(failed));

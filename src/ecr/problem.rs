@@ -141,7 +141,7 @@ impl Problem {
         Self::new(
             ProblemKind::SessionExpired,
             format!("the SSO session for profile {profile:?} has expired"),
-            format!("aws sso login --profile {profile}"),
+            format!("run aws sso login --profile {profile}"),
         )
         .shared()
     }
@@ -179,7 +179,7 @@ impl Problem {
         Self::new(
             ProblemKind::SessionExpired,
             format!("the \"aws login\" session for profile {profile:?} has expired"),
-            format!("aws login --profile {profile}"),
+            format!("run aws login --profile {profile}"),
         )
         .shared()
     }

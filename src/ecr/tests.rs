@@ -400,7 +400,7 @@ fn an_sso_login_that_is_not_there_counts_as_expired() {
     plan.source = Source::Sso(sso_profile());
     let error = issue(&none(), &plan, REGISTRY, 5.0).expect_err("no login");
     assert_eq!(error.kind(), ProblemKind::SessionExpired, "{error}");
-    assert_eq!(error.hint(), "aws sso login --profile dev");
+    assert_eq!(error.hint(), "run aws sso login --profile dev");
 }
 
 mod container;

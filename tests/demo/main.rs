@@ -63,7 +63,7 @@ fn main() {
     }
     expired.expect_failure(
         "the SSO session for profile \"dev\" has expired",
-        "aws sso login --profile dev",
+        "run aws sso login --profile dev",
     );
     println!("\nall as it should be");
 }

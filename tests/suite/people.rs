@@ -340,3 +340,74 @@ fn status_makes_no_call_and_shows_stored_logins() {
     );
     assert_eq!(fake.calls().len(), 0);
 }
+
+/// The commands in a text, each with what it prints; variables in front of a command do not count.
+fn sessions(text: &str, indent: &str) -> Vec<(String, String)> {
+    let mut sessions: Vec<(String, String)> = Vec::new();
+    let mut is_open = false;
+    for line in text.lines() {
+        let inner = line.strip_prefix(indent);
+        match (inner, inner.and_then(|line| line.strip_prefix("$ "))) {
+            (_, Some(command)) => {
+                let words = command.split(' ').skip_while(|word| word.contains('='));
+                sessions.push((words.collect::<Vec<_>>().join(" "), String::new()));
+                is_open = true;
+            }
+            (Some(output), None) if is_open && !output.starts_with(['`', '.']) => {
+                if let Some((_, printed)) = sessions.last_mut() {
+                    printed.push_str(output);
+                    printed.push('\n');
+                }
+            }
+            _ => is_open = false,
+        }
+    }
+    sessions
+}
+
+/// Whether a text is the one of a session, in which `[..]` stands for anything within a line.
+fn is_replayed(printed: &str, session: &str) -> bool {
+    let (printed, session) = (printed.trim_end(), session.trim_end());
+    printed.lines().count() == session.lines().count()
+        && printed.lines().zip(session.lines()).all(|(line, pattern)| {
+            match pattern.split_once("[..]") {
+                Some((head, tail)) => line.starts_with(head) && line.ends_with(tail),
+                None => line == pattern,
+            }
+        })
+}
+
+#[test]
+fn documents_show_sessions_that_are_replayed() {
+    let read = |path: &str| fs::read_to_string(path).expect(path);
+    let replayed: Vec<_> = ["configure", "status"]
+        .iter()
+        .flat_map(|name| sessions(&read(&format!("tests/cmd/people/{name}.md")), ""))
+        .collect();
+    for (path, indent) in [
+        ("README.md", "    "),
+        ("packaging/docker-credential-ecr-login.1", ""),
+    ] {
+        let mut shown = sessions(&read(path), indent);
+        shown.retain(|(command, _)| command.starts_with("ecr-login "));
+        assert_eq!(shown.len(), 2, "{path}: {shown:?}");
+        for (command, printed) in shown {
+            let is_same = |(other, session): &(String, String)| {
+                *other == command && is_replayed(&printed, session)
+            };
+            assert!(replayed.iter().any(is_same), "{path}: {command}\n{printed}");
+        }
+    }
+}
+
+#[test]
+fn status_starts_no_process() {
+    let helper = Helper::new().file(
+        "~/.aws/config",
+        "[default]\ncredential_process = /usr/bin/touch started\n",
+    );
+    let output = command(&helper, &["status", HOST]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.stdout.contains("profile default"), "{output:?}");
+    assert!(!helper.path("~/started").exists());
+}

@@ -133,7 +133,7 @@ fn links_modes_and_size_do_not_matter() {
         .map(|n| format!("\"host{n}.example.com\": {{\"auth\": \"eHg6eXk=\"}}"))
         .collect();
     let before = format!("{{\n\t\"auths\": {{{}}}\n}}", auths.join(","));
-    assert!(before.len() > 4 << 20);
+    assert!(before.len() > 5 << 20);
     machine.write("home/dotfiles/docker.json", &before);
     let real = machine.path("home/dotfiles/docker.json");
     fs::set_permissions(&real, fs::Permissions::from_mode(0o440)).expect("ours");
@@ -240,4 +240,47 @@ fn other_programs_of_the_name_are_refused() {
             .stderr
             .starts_with("warning: sudo and desktop programs do not find")
     );
+}
+
+/// In podman's file, and in the other home of a snap's docker.
+#[test]
+fn files_of_podman_and_of_a_snap_are_restored_too() {
+    for (name, before) in FILES {
+        let machine = Machine::new();
+        let auth = "home/.config/containers/auth.json";
+        let snap = "home/snap/docker/2976/.docker/config.json";
+        machine.write(auth, before);
+        machine.write(snap, before);
+        let dir = machine.path("home/snap/docker/2976/.docker");
+        let vars = [("DOCKER_CONFIG", dir.to_str().expect("UTF-8"))];
+        for (file, vars, podman) in [(auth, &[][..], &["--podman"][..]), (snap, &vars[..], &[])] {
+            let add = [&["configure", HOST][..], podman].concat();
+            assert_eq!(machine.ecr_login_with(vars, &add).code, Some(0), "{name}");
+            assert_ne!(machine.read(file), *before, "{name}");
+            let take_back = [&add[..], &["--remove"]].concat();
+            assert_eq!(
+                machine.ecr_login_with(vars, &take_back).code,
+                Some(0),
+                "{name}"
+            );
+            assert_eq!(machine.read(file), *before, "{name}");
+        }
+    }
+}
+
+#[test]
+fn dry_run_writes_nothing() {
+    let machine = Machine::new();
+    let before = machine.files("home");
+    for extra in [
+        &[HOST, "--profile", "prod"][..],
+        &["--all"],
+        &["--podman", "--all"],
+    ] {
+        let arguments = [&["configure", "--dry-run"], extra].concat();
+        let output = machine.ecr_login(&arguments);
+        assert_eq!(output.code, Some(0));
+        assert!(output.stdout.contains("  + ") && output.stdout.ends_with("(--dry-run)\n"));
+        assert_eq!(machine.files("home"), before);
+    }
 }

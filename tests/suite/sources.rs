@@ -385,7 +385,7 @@ fn expired_sso_session_names_profile_and_command() {
     let helper = profile(&fake, SSO_SESSION).sso_login("corp", -3600);
     helper.get(HOST).expect_failure(
         "the SSO session for profile \"dev\" has expired",
-        "aws sso login --profile dev",
+        "run aws sso login --profile dev",
     );
     assert_eq!(fake.count("ecr"), 0);
 }

@@ -10,11 +10,20 @@ import base64
 import hashlib
 import http.client
 import json
+import re
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PUBLIC = "public.ecr.aws"
+
+# The action of IAM behind a request.
+ACTIONS = {
+    ("GET", "manifests"): "BatchGetImage", ("HEAD", "manifests"): "BatchGetImage",
+    ("PUT", "manifests"): "PutImage", ("GET", "blobs"): "GetDownloadUrlForLayer",
+    ("HEAD", "blobs"): "BatchCheckLayerAvailability", ("POST", "blobs"): "InitiateLayerUpload",
+    ("PATCH", "blobs"): "UploadLayerPart", ("PUT", "blobs"): "CompleteLayerUpload",
+}
 
 
 class Front:
@@ -24,6 +33,10 @@ class Front:
     def __init__(self, address, cert, key, backends, passwords):
         self.backends, self.passwords = backends, passwords
         self.good, self.tokens, self.served = {}, {}, []
+        # Actions that IAM does not allow, each with the end of its message.
+        self.denied = {}
+        # Repositories that clients may not make by pushing.
+        self.missing = set()
         self.lock = threading.Lock()
         handler = type("Handler", (FrontHandler,), {"front": self})
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -129,6 +142,8 @@ class FrontHandler(Handler):
         may_read = who == "anonymous" and self.command in ("GET", "HEAD")
         if who != "AWS" and not may_read:
             return self.refuse(host)
+        if refusal := self.refusal():
+            return self.reply_error(*refusal)
         dropped = ("authorization", "transfer-encoding", "content-length", "connection",
                    "accept-encoding", "expect")
         # Some clients send one Accept for each type that they know.
@@ -143,6 +158,30 @@ class FrontHandler(Handler):
                 if k.lower() not in ("transfer-encoding", "connection")]
         self.reply(got.status, kept, data)
         back.close()
+
+    def refusal(self):
+        """What ECR says of an action that IAM does not allow, and of a repository that is not there:
+        docker-registry has neither."""
+        found = re.match(r"/v2/(.+?)/(manifests|blobs)/", self.path)
+        if not found:
+            return None
+        repository, kind = found.groups()
+        action = ACTIONS.get((self.command, kind))
+        if action in self.front.denied:
+            return 403, "DENIED", (
+                "User: arn:aws:iam::123456789012:user/tester is not authorized to perform: "
+                f"ecr:{action} on resource: arn:aws:ecr:us-east-1:123456789012:repository/"
+                f"{repository}{self.front.denied[action]}")
+        if repository in self.front.missing:
+            message = f"The repository with name '{repository}' does not exist in the registry"
+            return 404, "NAME_UNKNOWN", f"{message} with id '123456789012'"
+        return None
+
+    def reply_error(self, status, code, message):
+        error = {"errors": [{"code": code, "message": message}]}
+        self.reply(status, [("Content-Type", "application/json"),
+                            ("Docker-Distribution-Api-Version", "registry/2.0")],
+                   json.dumps(error).encode())
 
     def refuse(self, host):
         ask = f'Basic realm="https://{host}/",service="ecr.amazonaws.com"'
