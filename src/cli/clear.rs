@@ -29,7 +29,8 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
 }
 
 fn clear(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
-    let registries = arguments.values.iter().map(|value| people::registry(value));
+    let registries = arguments.values.iter();
+    let registries = registries.map(|value| people::named_registry(context, value));
     let registries = registries.collect::<Result<Vec<_>, _>>()?;
     let mut erased = Erased::default();
     // Also what was cached before the cache was disabled.
@@ -39,7 +40,7 @@ fn clear(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Comm
             true => cache.hosts().map_err(problem)?,
             false => registries
                 .iter()
-                .map(|registry| registry.host().to_owned())
+                .map(|(_, registry)| registry.host().to_owned())
                 .collect(),
         };
         for host in hosts {

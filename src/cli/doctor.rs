@@ -25,7 +25,7 @@ use crate::clients::HELPER;
 use crate::clients::auth_file::{self, AuthFile};
 use crate::env::Env;
 use crate::problem::Problem;
-use crate::registry::{Registry, host_and_port};
+use crate::registry::Registry;
 use image::Image;
 
 const SPEC: Spec = Spec {
@@ -131,25 +131,14 @@ struct DoctorSubject {
 
 impl DoctorSubject {
     fn parse(context: &Context<'_>, argument: &str) -> Result<Self, Problem> {
-        // What is wrong with the rules is a finding of its own.
-        let resolved = match context.rules().and_then(|rules| rules.resolve(argument)) {
-            Ok(Some(registry)) => registry,
-            Ok(None) => people::registry(argument)?,
-            Err(problem) => people::registry(argument).map_err(|_| problem)?,
-        };
-        let host = match Registry::from_server_url(argument) {
-            Some(registry) => registry.host().to_owned(),
-            None => host_and_port(argument)
-                .unwrap_or_default()
-                .to_ascii_lowercase(),
-        };
+        let (host, registry) = people::named_registry(context, argument)?;
         let image = match (argument.contains("://"), argument.split_once('/')) {
             (false, Some((_, path))) => Image::parse(path)?,
             _ => None,
         };
         Ok(Self {
             host,
-            registry: resolved,
+            registry,
             image,
         })
     }

@@ -62,16 +62,17 @@ fn password(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, C
         }
         _ => {}
     }
-    let registries = arguments.values.iter().map(|value| people::registry(value));
+    let registries = arguments.values.iter();
+    let registries = registries.map(|value| people::named_registry(context, value));
     let registries = registries.collect::<Result<Vec<_>, _>>()?;
     let min_life = arguments.option("min-life").map(duration).transpose()?;
     let mut tokens = Vec::new();
-    for registry in &registries {
+    for (_, registry) in &registries {
         tokens.push(get(context, registry, min_life)?);
     }
     if as_config {
         let pairs = registries.iter().zip(&tokens);
-        let auths = pairs.map(|(registry, token)| (registry.host(), auth(token)));
+        let auths = pairs.map(|((host, _), token)| (host.as_str(), auth(token)));
         let config = DockerConfig {
             auths: auths.collect(),
         };

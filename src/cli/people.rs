@@ -15,7 +15,7 @@ use super::{Context, Verb, clear, configure, doctor, password, status};
 use crate::env::Env;
 use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
-use crate::registry::Registry;
+use crate::registry::{Registry, host_and_port};
 use args::Parsed;
 
 /// The name for people. Packages install it as a link.
@@ -136,6 +136,21 @@ pub(super) fn registry(argument: &str) -> Result<Registry, Problem> {
             "give a host such as 123456789012.dkr.ecr.us-east-1.amazonaws.com",
         )
     })
+}
+
+/// The registry that an argument names, by its host or by a name of the user's own; before it the
+/// host, with its port, as clients call it.
+pub(super) fn named_registry(
+    context: &Context<'_>,
+    argument: &str,
+) -> Result<(String, Registry), Problem> {
+    if let Some(registry) = Registry::from_server_url(argument) {
+        return Ok((registry.host().to_owned(), registry));
+    }
+    match (context.rules()?.resolve(argument)?, host_and_port(argument)) {
+        (Some(registry), Some(name)) => Ok((name.to_ascii_lowercase(), registry)),
+        _ => registry(argument).map(|registry| (registry.host().to_owned(), registry)),
+    }
 }
 
 /// A path as a person writes it: below the home directory with a `~`.

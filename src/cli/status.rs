@@ -151,7 +151,7 @@ fn registries(
 ) -> Result<BTreeMap<String, Registry>, Problem> {
     let mut registries = Vec::new();
     for value in &arguments.values {
-        registries.push(people::registry(value)?);
+        registries.push(people::named_registry(context, value)?.1);
     }
     if registries.is_empty() {
         let docker = auth_file::docker_path(context.env);

@@ -19,6 +19,7 @@ mod life;
 #[cfg(target_os = "linux")]
 mod locks;
 mod logins;
+mod messages;
 mod network;
 #[cfg(unix)]
 mod people;

@@ -411,3 +411,27 @@ fn status_starts_no_process() {
     assert!(output.stdout.contains("profile default"), "{output:?}");
     assert!(!helper.path("~/started").exists());
 }
+
+#[test]
+fn own_names_are_arguments_too() {
+    let fake = Fake::start();
+    let rules = format!("[registry.example.com:5000]\nregistry = {HOST}\n");
+    let helper = Helper::with_keys(&fake).file("~/.aws/ecr-login", rules);
+    let name = "registry.example.com:5000";
+    let password = command(&helper, &["password", name]).stdout;
+    assert_eq!(password, format!("{}\n", helper.secret(HOST)));
+    let config = command(&helper, &["password", "--docker-config", name]).stdout;
+    assert!(
+        config.starts_with("{\"auths\":{\"registry.example.com:5000\":"),
+        "{config}"
+    );
+    let status = command(&helper, &["status", name]).stdout;
+    assert!(status.contains(HOST), "{status}");
+    assert_eq!(
+        command(&helper, &["clear", name]).stdout,
+        "forgot 1 password\n"
+    );
+    let other = command(&helper, &["password", "registry.example.com"]);
+    assert_eq!((other.code, other.stdout.as_str()), (Some(1), ""));
+    assert_eq!(fake.count("ecr"), 1);
+}
