@@ -404,6 +404,7 @@ fn an_sso_login_that_is_not_there_counts_as_expired() {
 }
 
 mod container;
+#[cfg(unix)]
 mod early;
 mod failures;
 mod metadata;

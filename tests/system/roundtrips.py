@@ -292,10 +292,10 @@ class World:
     # --- packets lost ---------------------------------------------------------------------------
 
     def losses(self):
-        failures = 0
+        failures, only = 0, re.compile(self.options.only)
         print(f"{'packets lost, 80 ms':24}{'p50':>8}{'p95':>8}{'p99':>8}{'most':>8}{'packets':>10}")
         for loss in 0, 0.01, 0.03:
-            for case in CASES[0], CASES[3]:
+            for case in (case for case in (CASES[0], CASES[3]) if only.search(case.what)):
                 runs = [self.get("ours", case, 0.08, loss, seed) for seed in range(self.options.runs)]
                 failed = [why for _, _, why in runs if why]
                 failures += len(failed)

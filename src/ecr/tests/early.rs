@@ -1,4 +1,4 @@
-//! Connections that are opened while a source is asked.
+//! Connections that are opened while a source is asked; the commands are a Unix shell's.
 
 use super::*;
 
