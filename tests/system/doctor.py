@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -236,10 +237,26 @@ def clock_is_wrong(world):
     world.doctor("warning", "clock", "synchronize the clock")
 
 
+def colours_are_for_terminals(world):
+    world.fresh()
+    command = [str(world.bin / "ecr-login"), "doctor", A]
+    for more, coloured in ({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False):
+        ours, theirs = pty.openpty()
+        done = subprocess.run(command, env={**world.environment, **more}, stdin=subprocess.DEVNULL,
+                              stdout=theirs, stderr=theirs, timeout=TIMEOUT, check=True)
+        os.close(theirs)
+        said = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        if ("\x1b[32m" in said) != coloured or done.returncode != 0:
+            raise Wrong(f"{more}: {said!r}")
+    if "\x1b" in world.works(*command):
+        raise Wrong("colours without a terminal")
+
+
 CASES = [nothing_is_wrong, stale_login_of_docker, stale_login_of_podman, podman_knows_no_creds_store,
          helper_is_not_on_path, sso_session_has_expired, region_is_misspelt, repository_is_missing,
          tag_is_missing, pull_is_denied, push_is_denied, certificate_authority_is_unknown,
-         clock_is_wrong]
+         clock_is_wrong, colours_are_for_terminals]
 
 
 def main():
