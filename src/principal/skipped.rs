@@ -6,14 +6,7 @@ impl Surroundings {
     /// The sources that the plan does not use, in the order of the AWS CLI, each with the reason.
     pub fn skipped_sources(&self, plan: &Plan, selection: &Selection) -> Vec<String> {
         let set = |name: &str| self.env.var(name).is_some();
-        let first = match (&selection.profile, &plan.profile) {
-            (Some(profile), _) => format!("{} names a profile", profile.named_by),
-            (None, Some(profile)) => format!("profile {profile:?} comes first"),
-            (None, None) => match &plan.source {
-                Source::Environment(_) => "environment variables come first".to_owned(),
-                source => format!("{} comes first", source.describe()),
-            },
-        };
+        let first = first_of(plan, selection);
         let because = |is_set: bool, variable: &str| match is_set {
             true => first.clone(),
             false => format!("no {variable}"),
@@ -68,6 +61,18 @@ impl Surroundings {
             why,
         );
         skipped
+    }
+}
+
+/// What comes before a source that is set and not used.
+fn first_of(plan: &Plan, selection: &Selection) -> String {
+    match (&selection.profile, &plan.profile) {
+        (Some(profile), _) => format!("{} names a profile", profile.named_by),
+        (None, Some(profile)) => format!("profile {profile:?} comes first"),
+        (None, None) => match &plan.source {
+            Source::Environment(_) => "environment variables come first".to_owned(),
+            source => format!("{} comes first", source.describe()),
+        },
     }
 }
 

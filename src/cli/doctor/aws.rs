@@ -51,30 +51,8 @@ pub(super) fn check(
         return checks;
     };
     checks.extend(network::check(context, subject, &api, &network));
-    let is_public = registry.service() == Service::EcrPublic;
-    let entry = match plan {
-        Ok(plan) => {
-            let target = Checked {
-                surroundings,
-                registry,
-                selection,
-                plan,
-            };
-            checks.extend(identity(context, &target));
-            let (check, entry) = password(context, target);
-            checks.push(check);
-            entry
-        }
-        Err(problem) => {
-            checks.push(Check::not_checked("identity", "no credentials"));
-            checks.push(Check::not_checked("password", "no credentials"));
-            let is_anonymous = is_public && problem.kind() == ProblemKind::NoCredentials;
-            match is_anonymous {
-                true => Admission::Anonymous,
-                false => Admission::None,
-            }
-        }
-    };
+    let (found, entry) = ask_aws(context, surroundings, registry, selection, plan);
+    checks.extend(found);
     let login = match entry {
         Admission::Login(login) => Some(login),
         Admission::Anonymous => None,
@@ -89,6 +67,40 @@ pub(super) fn check(
     let mut visit = Visit::new(context, &network, subject, login);
     checks.extend(registry::check(&mut visit, with_push));
     checks
+}
+
+/// Who we are and a new password, and how that lets us into the registry.
+fn ask_aws(
+    context: &mut Context<'_>,
+    surroundings: Surroundings,
+    registry: &Registry,
+    selection: Selection,
+    plan: Result<Plan, Problem>,
+) -> (Vec<Check>, Admission) {
+    match plan {
+        Ok(plan) => {
+            let target = Checked {
+                surroundings,
+                registry,
+                selection,
+                plan,
+            };
+            let mut checks = identity(context, &target);
+            let (check, entry) = password(context, target);
+            checks.push(check);
+            (checks, entry)
+        }
+        Err(problem) => {
+            let checks = ["identity", "password"];
+            let checks = checks.map(|about| Check::not_checked(about, "no credentials"));
+            let is_public = registry.service() == Service::EcrPublic;
+            let entry = match is_public && problem.kind() == ProblemKind::NoCredentials {
+                true => Admission::Anonymous,
+                false => Admission::None,
+            };
+            (checks.into(), entry)
+        }
+    }
 }
 
 /// Which source, and what speaks for another one.
