@@ -1,4 +1,4 @@
-//! What the program says of its own making, and how it is linked.
+//! Facts about the build for `version`, and how the program is linked.
 
 use std::env::var;
 use std::fs::read_to_string;

@@ -63,7 +63,7 @@ pub enum CacheError {
     Untrusted {
         /// The file or directory.
         path: PathBuf,
-        /// What is wrong with it, to be put after its path.
+        /// The reason, to be put after its path.
         why: &'static str,
     },
     /// The host cannot be the name of a directory.
@@ -72,7 +72,7 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// What a person can do about it.
+    /// The remedy.
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Io { .. } => "set AWS_ECR_CACHE_DIR to a directory that can be written",
@@ -110,7 +110,7 @@ pub struct Held {
     pub expires_at: DateTime<Utc>,
 }
 
-/// What was erased.
+/// The counts of erased files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Erased {
     /// Cached tokens.

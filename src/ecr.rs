@@ -42,7 +42,7 @@ use crate::token::Login;
 /// How often the debug log gets the events of requests under way.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What issues logins: AWS, or a test's stand-in.
+/// An issuer of tokens: AWS, or a test's stand-in.
 pub trait Issuer {
     /// Opens the connections that a miss of this ambient plan needs, while
     /// [`Issuer::identify`] waits for the source. Their failures are those of the requests that
@@ -68,7 +68,7 @@ pub trait Issuer {
         deadline: Instant,
     ) -> Result<Issued, Problem>;
 
-    /// Whose the plan's credentials are.
+    /// The owner of the plan's credentials.
     ///
     /// # Errors
     /// When there are none, or AWS does not say.
@@ -123,7 +123,7 @@ impl Session {
     }
 }
 
-/// What GetAuthorizationToken returned.
+/// The response to GetAuthorizationToken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issued {
     /// User name and password.
@@ -234,7 +234,7 @@ impl Issuer for Aws<'_> {
     }
 }
 
-/// What a call needs to know of its plan.
+/// The settings of a call, from its plan.
 struct CallSettings<'a> {
     network: &'a Network,
     in_profile: bool,

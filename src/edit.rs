@@ -9,7 +9,7 @@ pub(crate) mod json;
 pub(crate) mod sections;
 pub(crate) mod toml;
 
-/// What an edit did to one setting.
+/// The effect of an edit on one setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It has that value already.

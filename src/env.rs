@@ -45,7 +45,7 @@ enum Vars {
     Fixed(List),
 }
 
-// Values of variables are secrets as often as not.
+// Values of variables may be secrets.
 impl std::fmt::Debug for Vars {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -266,7 +266,7 @@ impl Env {
         }
     }
 
-    /// The home directory of another user: as in Python, beside one's own, which bears one's name.
+    /// The home directory of another user: as in Python, next to one's own, which bears one's name.
     #[cfg(not(unix))]
     fn home_of(&self, user: &str) -> Option<PathBuf> {
         let home = self.home()?;
@@ -403,8 +403,8 @@ mod tests {
         let env = Env::process();
         let path = env.expand_home(Path::new("~root/x"));
         assert!(path.is_absolute(), "{}", path.display());
-        let nobody = Path::new("~no such user/x");
-        assert_eq!(env.expand_home(nobody), nobody);
+        let absent = Path::new("~no such user/x");
+        assert_eq!(env.expand_home(absent), absent);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading small files that other programs write, and taking advisory locks.
 //!
-//! The paths come from variables and config files, so they may name anything: a pipe that nobody
-//! writes to, a device without an end, a file of another user. Every read here is bounded in size
+//! The paths come from variables and config files, so they may name anything: a pipe without a
+//! writer, a device without an end, a file of another user. Every read here is bounded in size
 //! and in time. `open` avoids the extra system calls of musl's own, which count on the path of
 //! every cached answer.
 

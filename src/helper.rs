@@ -37,13 +37,13 @@ pub struct Helper<'a, I: ?Sized> {
     pub clock: Clock<'a>,
     /// The debug log.
     pub log: Log<'a>,
-    /// What rules and requests decide about the principal.
+    /// Decisions of rules and requests about the principal.
     pub selection: Selection,
     /// How long the client waits, where that is known.
     pub longest: Option<Duration>,
 }
 
-/// What a waiter finds while the lock holder calls AWS.
+/// The outcome that a waiter finds while the lock holder calls AWS.
 enum WaitResult {
     Token(Token),
     Failure(NegativeEntry),
@@ -93,7 +93,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             self.log.debug(format_args!("{detail}"));
         }
         let may_serve = match problem.kind() {
-            // What a rule names and cannot give is an error.
+            // A rule that names unusable credentials is an error.
             ProblemKind::NoCredentials => {
                 !settings::strict(self.env) && !self.selection.is_binding()
             }

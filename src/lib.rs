@@ -50,7 +50,7 @@ mod stdin;
 mod time;
 mod token;
 
-/// What the fuzz targets call.
+/// The interface of the fuzz targets.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {

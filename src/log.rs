@@ -21,7 +21,7 @@ impl<'a> Log<'a> {
         Self(Some(write))
     }
 
-    /// Whether lines go anywhere, for what is dear to compose.
+    /// Whether lines go anywhere, to skip formatting expensive messages.
     pub fn is_on(&self) -> bool {
         self.0.is_some()
     }

@@ -38,7 +38,7 @@ pub use session::session_digest;
 pub use subject::Subject;
 pub use surroundings::Surroundings;
 
-/// What a rule or a request decides before variables and profiles do.
+/// Decisions of a rule or a request, which come before variables and profiles.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// A profile, used as with `aws --profile`: before environment keys and everything else.
@@ -127,7 +127,7 @@ impl Plan {
         matches!(self.source, Source::Process { .. })
     }
 
-    /// What kind of source it is, for messages.
+    /// The kind of source, for messages.
     pub fn source_kind(&self) -> &'static str {
         self.source.describe()
     }
@@ -168,7 +168,7 @@ pub struct Network {
     pub max_attempts: Option<u32>,
 }
 
-/// A file of certificate authorities.
+/// A file of CA certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaBundle {
     /// The variable or the key of the profile that names the file: for messages.
@@ -323,7 +323,7 @@ pub struct WebIdentity {
     pub session_name: Option<String>,
     /// The token: the one that the subject was read from.
     pub token: Secret,
-    /// Who it speaks for.
+    /// The identity in the token.
     pub subject: Subject,
     /// STS.
     pub sts: Endpoint,

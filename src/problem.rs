@@ -11,7 +11,7 @@ use std::fmt;
 /// In characters. The registry's name stands before it, and a log cuts long lines.
 const LONGEST_CAUSE: usize = 160;
 
-/// What callers do about a failure.
+/// The consequences of a failure for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
     /// No source of AWS credentials is set up at all. The only case in which a stored login
@@ -91,17 +91,17 @@ impl Problem {
         }
     }
 
-    /// What a person can do about it; begins with a verb, may be empty.
+    /// The hint; begins with a verb, may be empty.
     pub fn hint(&self) -> &str {
         &self.hint
     }
 
-    /// What only the debug log and `doctor` show.
+    /// Details that only the debug log and `doctor` show.
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
     }
 
-    /// What callers do about it.
+    /// The consequences for callers.
     pub fn kind(&self) -> ProblemKind {
         self.kind
     }

@@ -1,7 +1,7 @@
 //! Which hosts are Amazon ECR, and what their names say: account ID, region, partition, FIPS,
 //! dual-stack. Pure: no name is looked up.
 //!
-//! Whoever adds an AWS partition adds one line to [`PARTITIONS`]. A host belongs to ECR only when
+//! A new AWS partition is one line in [`PARTITIONS`]. A host belongs to ECR only when
 //! all of it matches, so that credentials never go to a look-alike.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub use regions::{is_known_region, nearest_region};
 pub struct Partition {
     /// The second field of an ARN.
     pub id: &'static str,
-    /// What the regions of this partition, and of no other, begin with; empty for the one that
+    /// The prefix of the regions of this partition, and of no other; empty for the one that
     /// takes all the rest.
     pub region_prefix: &'static str,
     /// DNS suffix of registries and API endpoints.
@@ -252,7 +252,7 @@ impl Registry {
         }
     }
 
-    /// The partition that it lies in.
+    /// Its partition.
     pub fn partition(&self) -> &'static Partition {
         match self {
             Self::Private { partition, .. } => partition,
@@ -288,7 +288,7 @@ impl fmt::Display for Registry {
 }
 
 /// Whether this looks like the name of a region, known or not: `us-east-1`, `us-isob-east-1`,
-/// `eusc-de-east-1`. `s3` does not: anybody can register a bucket named `….dkr.ecr`, whose host is
+/// `eusc-de-east-1`. `s3` does not: anyone can register a bucket named `….dkr.ecr`, whose host is
 /// `….dkr.ecr.s3.amazonaws.com`.
 pub fn is_region(name: &str) -> bool {
     let mut parts = name.split('-');

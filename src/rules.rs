@@ -1,4 +1,4 @@
-//! The file `ecr-login` beside the AWS config file: which profile or role serves which registry,
+//! The file `ecr-login` next to the AWS config file: which profile or role serves which registry,
 //! names of the user's own in front of a registry, and the helper for hosts that are not ECR's.
 //!
 //! A client passes nothing but a host, and GUI programs and virtual machines see no variables of
@@ -80,7 +80,7 @@ impl Key {
     }
 }
 
-/// What a section's name stands for.
+/// The meaning of a section's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SectionKind {
     EveryOther,
@@ -140,7 +140,7 @@ impl Rules {
         }
     }
 
-    /// What the rules decide about this registry: each setting by the most specific section that
+    /// The rules' decisions about this registry: each setting by the most specific section that
     /// has it.
     pub fn selection(&self, registry: &Registry) -> Result<Selection, Problem> {
         let account_id = registry.account_id().unwrap_or_default();
@@ -395,7 +395,7 @@ fn is_account_id(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-/// What can follow `docker-credential-` in a program's name.
+/// Whether it can follow `docker-credential-` in a program's name.
 fn is_helper_name(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
     name.bytes().all(plain)

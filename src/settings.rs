@@ -31,7 +31,7 @@ const CACHE_DIR: Setting = Setting {
 pub const CONFIG: Setting = Setting {
     name: "AWS_ECR_CONFIG",
     meaning: "the file of rules, which must exist; empty: none",
-    default: "`ecr-login` beside the AWS config file",
+    default: "`ecr-login` next to the AWS config file",
 };
 
 const DISABLE_CACHE: Setting = Setting {

@@ -121,7 +121,7 @@ enum StdinState {
     Unknown,
     Reading {
         chunks: std::sync::mpsc::Receiver<io::Result<crate::secret::SecretBytes>>,
-        /// What is left of the last chunk.
+        /// The rest of the last chunk.
         rest: std::io::Cursor<crate::secret::SecretBytes>,
         deadline: Instant,
     },

@@ -43,7 +43,7 @@ pub enum LockOutcome<T> {
     Unavailable,
 }
 
-/// What the sweep knows of a lock file.
+/// A lock file as the sweep finds it.
 #[derive(Debug)]
 pub(super) enum ToRemove {
     /// Another process holds the lock.

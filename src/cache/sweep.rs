@@ -28,7 +28,7 @@ const TEMP_LIFE: Duration = Duration::from_mins(1);
 /// processes are killed.
 const TEMPS: usize = 32;
 
-/// What happens to a file.
+/// The sweep's decision about a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SweepAction {
     Keep,

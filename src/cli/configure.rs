@@ -50,7 +50,7 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     people::run(context, &SPEC, configure)
 }
 
-/// What the arguments ask for.
+/// The edits that the arguments select.
 struct Job {
     registries: Vec<Registry>,
     profile: Option<String>,

@@ -119,7 +119,7 @@ struct DoctorReport {
     checks: Vec<Check>,
 }
 
-/// What is checked.
+/// The subject of the checks.
 #[derive(Debug)]
 struct DoctorSubject {
     /// As clients call it: the host of a registry, or a name of the user's own, with its port.

@@ -195,7 +195,7 @@ fn behind_mirror(
     rules: &Rules,
     authority: &str,
 ) -> Result<Registry, Problem> {
-    // What the rules say about a mirror does not depend on the region.
+    // The rules about a mirror do not depend on the region.
     let selection = rules.selection(&Registry::behind_mirror(authority, ""))?;
     let profile = selection.profile.as_ref().map(|profile| &*profile.value);
     let surroundings = Surroundings::read(context.env, context.log);

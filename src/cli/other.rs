@@ -19,7 +19,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::rules::Rules;
 
-/// What all credential helpers' names begin with.
+/// The prefix of every credential helper's name.
 const PREFIX: &str = "docker-credential-";
 
 /// No list of logins is longer, in bytes.
@@ -138,7 +138,7 @@ fn read_within(child: &mut Child, limit: Duration) -> Option<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
-        // What is cut off is not JSON.
+        // A truncated response is not JSON.
         let _ = stdout.take(LONGEST_LIST).read_to_end(&mut bytes);
         let _ = sender.send(bytes);
     });

@@ -1,4 +1,4 @@
-//! What a panic inside a dependency becomes: an error in the words of the protocol.
+//! Turns a panic inside a dependency into an error of the protocol.
 //!
 //! Release builds abort on a panic, which a client sees as a crash without a response. The hook runs
 //! before that, answers, and ends the program. It never prints the message of the panic, which may
@@ -14,7 +14,7 @@ use super::NAME;
 use crate::env::Env;
 use crate::settings;
 
-/// What a client reads on standard output.
+/// The text on standard output after a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stdout {
     /// `get`: that credentials are not found, or the cause where it is strict.

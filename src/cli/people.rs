@@ -24,7 +24,7 @@ pub(super) const NAME: &str = "ecr-login";
 /// The commands. They take arguments, so none of them can be taken for a verb of the protocol.
 pub(super) const COMMANDS: &[Verb] = &[
     Verb::with_arguments("configure", configure::run),
-    // What people know from gcloud.
+    // The name that gcloud uses.
     Verb::with_arguments("configure-docker", configure::run),
     Verb::with_arguments("status", status::run),
     Verb::with_arguments("doctor", doctor::run),

@@ -45,11 +45,11 @@ pub(super) fn run(context: &mut Context<'_>) -> io::Result<ExitCode> {
     people::run(context, &SPEC, status)
 }
 
-/// What is known about one registry. The fields of `--json` are documented.
+/// The state of one registry. The fields of `--json` are documented.
 #[derive(Debug, Serialize)]
 struct Row {
     registry: String,
-    /// For people; none if nobody can be used.
+    /// For people; none if there are no credentials.
     who: Option<String>,
     profile: Option<String>,
     source: Option<&'static str>,
@@ -67,7 +67,7 @@ struct SessionRow {
     expired: bool,
     /// Whether it is renewed without the user.
     renewable: bool,
-    /// What the user runs to renew it.
+    /// The command that renews it.
     login: String,
 }
 
@@ -221,7 +221,7 @@ fn row(
                 row.who = Some("docker login".to_owned());
                 row.cached_until = row.stored_login_until;
             } else if registry.service() == Service::EcrPublic {
-                row.who = Some("nobody: anonymous pulls only".to_owned());
+                row.who = Some("none: anonymous pulls only".to_owned());
             } else {
                 fail(&mut row, problem.to_string(), problem.hint());
             }
@@ -231,7 +231,7 @@ fn row(
     row
 }
 
-/// Who would be used, and what says so.
+/// The principal that would be used, and the setting that selects it.
 fn who(surroundings: &Surroundings, plan: &Plan) -> String {
     match &plan.profile {
         Some(profile) => match surroundings.profile_variable(profile) {

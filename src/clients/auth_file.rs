@@ -15,7 +15,7 @@ use crate::problem::{Problem, ProblemKind};
 /// In bytes.
 const LONGEST: usize = 64 << 20;
 
-/// What such a file says.
+/// The members of such a file that matter here.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "lowercase")]
 pub(crate) struct AuthFile {

@@ -26,7 +26,7 @@ pub(crate) struct Found {
     pub(crate) programs: Vec<PathBuf>,
 }
 
-/// What a client finds.
+/// The program that a client would run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum PathVerdict {
     /// This program, for all clients.
@@ -77,7 +77,7 @@ impl Found {
     }
 }
 
-/// Whether the file lies where only a user's shell looks.
+/// Whether the file is where only a user's shell looks.
 fn is_private(file: &Path, home: Option<&Path>) -> bool {
     home.is_some_and(|home| file.starts_with(home))
         || HOMEBREW.iter().any(|dir| file.starts_with(dir))
@@ -106,7 +106,7 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// What the program prints when it is asked for its version, on one line; none if it fails.
+/// The program's version, on one line; none if it fails.
 pub(crate) fn version_of(program: &Path) -> Option<String> {
     let mut command = Command::new(program);
     command
@@ -162,7 +162,7 @@ impl PathVerdict {
         Some(Problem::new(ProblemKind::Configuration, cause, hint))
     }
 
-    /// What works in a user's shell only.
+    /// The problem of a setup that works in a user's shell only.
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             Self::ShortPathMisses(path) => {

@@ -1,4 +1,4 @@
-//! Whose the credentials are: `GetCallerIdentity`.
+//! The owner of the credentials: `GetCallerIdentity`.
 
 use chrono::TimeDelta;
 
@@ -8,7 +8,7 @@ use super::http::RequestOutcome;
 use crate::principal::{Endpoint, Plan};
 use crate::problem::Problem;
 
-/// Whose the credentials of a plan are.
+/// The owner of a plan's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Twelve digits.

@@ -61,7 +61,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Whose keys signed the request, in messages.
+    /// The owner of the keys that signed the request, in messages.
     fn owner(&self) -> &'a str {
         match self {
             Self::Token { owner, .. } | Self::Role { owner, .. } | Self::Caller { owner, .. } => {
@@ -85,7 +85,7 @@ pub(super) fn service_name(service: Service) -> &'static str {
     }
 }
 
-/// What is known about a failure.
+/// The known facts about a failure.
 #[derive(Debug, Default)]
 pub(super) struct FailureContext {
     pub(super) code: Option<String>,
@@ -102,7 +102,7 @@ pub(super) struct FailureContext {
     pub(super) now: Option<DateTime<Utc>>,
 }
 
-/// What a server answered.
+/// The response of a service.
 struct ServiceAnswer<'a> {
     status: Option<u16>,
     code: &'a str,
@@ -138,7 +138,7 @@ const UNSIGNED: &[&str] = &[
     "MissingAuthenticationToken",
     "MissingAuthenticationTokenException",
 ];
-/// What the message of such a code says when the time of the signature is at fault. No code of
+/// Phrases in the message of such a code when the time of the signature is at fault. No code of
 /// its own tells.
 const SKEWED_WORDS: &[&str] = &[
     "signature expired",
@@ -181,7 +181,7 @@ impl ServiceAnswer<'_> {
     }
 }
 
-/// What means the same whichever service says it.
+/// Failures that mean the same from every service.
 fn any_service(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     if answer.is(THROTTLING_CODES) {
         return Some(Problem::throttled(step.service(), answer.tries));
@@ -195,7 +195,7 @@ fn any_service(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     Some(Problem::server_error(step.service(), status, answer.tries))
 }
 
-/// What only this service says, or says in its own way.
+/// Failures of one service alone, or in its own words.
 fn one_service(step: Step<'_>, answer: &ServiceAnswer<'_>) -> Option<Problem> {
     match step {
         Step::Token { registry, .. } => answer

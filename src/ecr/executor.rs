@@ -45,7 +45,7 @@ pub(super) struct Executor<'a> {
     /// Whether a profile names the source.
     pub(super) in_profile: bool,
     pub(super) deadline: Instant,
-    /// What must not show up in a message that AWS sends back.
+    /// Values to remove from messages that AWS sends back.
     pub(super) secrets: Vec<Secret>,
     /// The digest of the SSO or console session after a renewal.
     pub(super) session_digest: Option<String>,
@@ -266,7 +266,7 @@ impl Executor<'_> {
         builder.build()
     }
 
-    /// What the SDK's error and the connection know of a failure.
+    /// The facts about a failure from the SDK's error and the connection.
     pub(super) fn context_of<E>(&self, error: &SdkError<E, HttpResponse>) -> FailureContext
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -340,7 +340,7 @@ pub(super) fn check_keys(credentials: &Credentials, owner: &str) -> Result<(), P
     Ok(())
 }
 
-/// Whose credentials they are, for messages.
+/// The owner of the credentials, for messages.
 fn owner_of(source: &Source, credentials: &Credentials) -> String {
     // A malformed line of a config file can put a secret here.
     let id = credentials.access_key_id();

@@ -34,8 +34,8 @@ pub(super) fn redacted<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Sec
     one_line(&text)
 }
 
-/// What the SDK's error says, as it may be logged. The SDK has secrets of its own, and what stands
-/// in quotes is a server's, which may repeat what was sent to it.
+/// The text of the SDK's error, as it may be logged. The SDK has secrets of its own, and the text
+/// in quotes is a server's, which may repeat parts of the request.
 pub(super) fn sdk_error(error: &dyn std::error::Error, secrets: &[Secret]) -> String {
     let text = with_sources(error);
     let unquoted: Vec<_> = text.split('"').step_by(2).collect();

@@ -16,7 +16,7 @@ use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::token::Login;
 
-/// What a request proves its sender by.
+/// The proof of a request's sender.
 #[derive(Debug, Clone)]
 pub enum RegistryLogin {
     /// User and password.
@@ -51,7 +51,7 @@ pub struct RegistryResponse {
     pub challenge: Option<String>,
     /// The body, which may hold a token.
     pub body: Zeroizing<Vec<u8>>,
-    /// What a registry says about a failure: code and message of its first error, without secrets.
+    /// The registry's explanation of a failure: code and message of its first error, without secrets.
     pub error: Option<(String, String)>,
 }
 

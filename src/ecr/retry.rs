@@ -46,7 +46,7 @@ pub enum AttemptFault {
     Transient,
 }
 
-/// What may be spent on one request.
+/// The bounds of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryLimits {
     /// `AWS_MAX_ATTEMPTS` or `max_attempts`, if set.

@@ -27,7 +27,7 @@ use crate::problem::ProblemKind;
 use crate::registry::{PARTITIONS, Service};
 use crate::secret::Secret;
 
-/// What the server does with one request.
+/// The server's reaction to one request.
 #[derive(Clone)]
 enum Act {
     Reply(u16, &'static str, String),
@@ -384,7 +384,7 @@ fn role(arn: &str) -> Role {
 fn sso_profile() -> Sso {
     Sso {
         profile: "dev".into(),
-        session: Some("a session that nobody has".into()),
+        session: Some("an unknown session".into()),
         start_url: "https://start.example".into(),
         account_id: "1".into(),
         role_name: "r".into(),
@@ -406,6 +406,7 @@ fn an_sso_login_that_is_not_there_counts_as_expired() {
 mod container;
 #[cfg(unix)]
 mod early;
+mod environment;
 mod failures;
 mod metadata;
 mod network;

@@ -39,7 +39,7 @@ pub(super) enum TrustStore {
         file: Option<PathBuf>,
         dirs: Option<PathBuf>,
     },
-    /// What the system trusts.
+    /// The system's trust store.
     System,
 }
 

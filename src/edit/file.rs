@@ -1,6 +1,6 @@
 //! Replaces a file that another program may be writing too.
 //!
-//! The new content is written beside it and renamed, with the mode and the owner of the old file.
+//! The new content is written to a temporary file and renamed, with the mode and the owner of the old file.
 //! A link is followed, so that a file kept elsewhere (dotfiles) stays a link. A file that changed
 //! since it was read is not overwritten.
 
@@ -74,7 +74,7 @@ impl Original {
             .and_then(|()| self.check_unchanged())
             .and_then(|()| fs::rename(&temp, &self.target).map_err(write_failed));
         if written.is_err() {
-            // What could not be put in place is of no use.
+            // Without a rename the temporary file is of no use.
             let _ = fs::remove_file(&temp);
         }
         written

@@ -384,7 +384,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What stands before the first member of a root that has none yet.
+    /// The text before the first member of a root that has none yet.
     fn filling(&self, newline: &str) -> String {
         match self.space() {
             "" => format!("{newline}  "),
@@ -411,7 +411,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// What was between the braces before `fill_inner`; none if `RootStyle::object` made the object.
+    /// The text between the braces before `fill_inner`; none if `RootStyle::object` made the object.
     fn emptied(&self) -> Option<&'a str> {
         let (before, after) = self.around();
         match (before, after) {
@@ -450,7 +450,7 @@ impl<'a> Object<'a> {
         )
     }
 
-    /// What to take out so that a member, which is not the only one, is gone.
+    /// The range that removes a member which is not the only one.
     fn cut(&self, at: usize) -> Range<usize> {
         let member = &self.members[at];
         match (self.members.get(at + 1), at.checked_sub(1)) {

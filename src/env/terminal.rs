@@ -1,4 +1,4 @@
-//! What a command for people needs to know of this process, asked for only by those commands.
+//! Facts about this process that only the commands for people need.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

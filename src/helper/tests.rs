@@ -14,7 +14,7 @@ use crate::token::Login;
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const OTHER: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
 
-/// What is to happen when the clock is looked at, and after how many looks.
+/// An action at a reading of the clock, and the number of readings before it.
 type Hook = (u32, Box<dyn Fn()>);
 
 thread_local! {
@@ -54,7 +54,7 @@ struct FakeAws {
     asked: usize,
     connected_early: usize,
     /// How long the last answer was waited for at most, and whom it was asked for.
-    patience: Duration,
+    time_left: Duration,
     source: &'static str,
 }
 
@@ -79,7 +79,7 @@ impl Issuer for FakeAws {
         deadline: Instant,
     ) -> Result<Issued, Problem> {
         self.asked += 1;
-        self.patience = deadline.saturating_duration_since(Instant::now());
+        self.time_left = deadline.saturating_duration_since(Instant::now());
         self.source = plan.source_kind();
         self.replies.pop_front().unwrap_or_else(|| {
             let mut issued = issued(Some(12 * 3600), None);
@@ -241,12 +241,12 @@ fn miss_has_the_deadline_renewal_three_seconds() {
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
     helper.get(&registry()).expect("a token");
-    let patience = helper.issuer.patience.as_secs_f32();
-    assert!((18.0..=20.0).contains(&patience), "{patience}");
+    let time_left = helper.issuer.time_left.as_secs_f32();
+    assert!((18.0..=20.0).contains(&time_left), "{time_left}");
     pass(11 * 3600);
     assert_eq!(password(helper.get(&registry())), "pw2");
-    let patience = helper.issuer.patience.as_secs_f32();
-    assert!((1.0..=3.0).contains(&patience), "{patience}");
+    let time_left = helper.issuer.time_left.as_secs_f32();
+    assert!((1.0..=3.0).contains(&time_left), "{time_left}");
     assert_eq!(password(helper.get(&registry())), "pw2");
 }
 
@@ -298,15 +298,9 @@ fn a_waiter_takes_what_the_holder_leaves_behind() {
         if what == "token" {
             // Present, but of no use to who began before: it has to be seen while waiting.
             others.erase(HOST).expect("erased");
-            let (again, key) = (place.cache(), key.clone());
+            let again = place.cache();
             let act = move || {
-                let kept = again.put(
-                    HOST,
-                    &key,
-                    &token_of("theirs"),
-                    Provenance::default(),
-                    now(),
-                );
+                let kept = again.put(HOST, &key, &token, Provenance::default(), now());
                 kept.expect("written");
             };
             HOOK.set(Some((2, Box::new(act))));
@@ -424,7 +418,7 @@ fn ambient_sources_have_one_entry_per_key_id() {
     assert_eq!((helper.issuer.asked, helper.issuer.identified), (2, 3));
     assert!(cache.held(now()).iter().all(|held| held.ambient));
     helper.issuer.key_id = "";
-    helper.get(&registry()).expect_err("nobody says who we are");
+    helper.get(&registry()).expect_err("no credentials");
 }
 
 #[test]
@@ -448,8 +442,8 @@ fn the_kubelets_token_goes_past_the_cache() {
     let (_, keep) = helper.get_uncached(&registry()).expect("a token");
     assert!(matches!(keep, Cacheable::No(_)));
     assert_eq!(helper.issuer.source, "web identity");
-    let patience = helper.issuer.patience.as_millis();
-    assert!((100..=400).contains(&patience), "{patience}");
+    let time_left = helper.issuer.time_left.as_millis();
+    assert!((100..=400).contains(&time_left), "{time_left}");
     helper.selection.web_identity = None;
     assert_eq!(password(helper.get(&registry())), "pw1");
 }

@@ -2,8 +2,8 @@
 //! principal and the endpoint.
 //!
 //! Each field is framed by its label and its length, and an absent one differs from an empty one,
-//! so that no two lists read the same. Whoever changes the list raises [`VERSION`]. Proxy, CA,
-//! time-outs and `duration_seconds` are not in it: they decide nobody's identity.
+//! so that no two lists read the same. A change of the list raises [`VERSION`]. Proxy, CA
+//! certificates, timeouts and `duration_seconds` are not in it: they decide no identity.
 
 use std::path::Path;
 
@@ -25,9 +25,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-struct List(Sha256);
+struct FieldList(Sha256);
 
-impl List {
+impl FieldList {
     fn add(&mut self, label: &str, value: &str) {
         self.frame(label);
         self.frame(value);
@@ -64,7 +64,7 @@ pub(super) fn identity(
     source: &Source,
     roles: &[Role],
 ) -> Identity {
-    let mut list = List::begin(registry, api, source);
+    let mut list = FieldList::begin(registry, api, source);
     match list.pins(source) {
         true => Identity::Pinned(list.finish(roles)),
         false => Identity::Ambient,
@@ -79,12 +79,12 @@ pub(super) fn ambient(
     roles: &[Role],
     access_key_id: &str,
 ) -> CacheKey {
-    let mut list = List::begin(registry, api, source);
+    let mut list = FieldList::begin(registry, api, source);
     list.add("ambient key", access_key_id);
     list.finish(roles)
 }
 
-impl List {
+impl FieldList {
     fn begin(registry: &Registry, api: &Endpoint, source: &Source) -> Self {
         let mut list = Self(Sha256::new());
         list.add("version", VERSION);

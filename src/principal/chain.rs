@@ -1,4 +1,4 @@
-//! What a profile says about credentials: one source, and the roles assumed from it.
+//! The credentials of a profile: one source, and the roles assumed from it.
 //!
 //! The order is that of the AWS CLI (`botocore/credentials.py`). Stricter than there: what is
 //! missing or blank is an error, and never a reason to go on to the next source, which would be
@@ -22,7 +22,7 @@ use crate::profile::{Config, Section, WhichFile};
 use crate::registry::is_region;
 use crate::secret::Secret;
 
-/// Nobody has a longer chain of `source_profile`; the AWS CLI breaks down at some 300.
+/// No configuration has a longer chain of `source_profile`; the AWS CLI breaks down at some 300.
 const LONGEST_CHAIN: usize = 100;
 
 /// The source that was found, and the roles to assume from it.
@@ -43,7 +43,7 @@ impl From<Source> for Resolved {
     }
 }
 
-/// What resolving a profile needs.
+/// The context in which profiles are resolved.
 pub(super) struct Chain<'a> {
     pub(super) surroundings: &'a Surroundings,
     pub(super) settings: &'a Settings<'a>,
@@ -83,7 +83,7 @@ impl Chain<'_> {
                 (Some(_), None) => required(profile, "source_profile")?,
             };
             if source == profile.name() {
-                // Its own keys, beside the role.
+                // Its own keys, next to the role.
                 break match has_keys(profile) {
                     true => self.source(profile, false)?,
                     false => None,

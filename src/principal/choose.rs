@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::profile::{Config, Section};
 use crate::registry::{Partition, Registry};
 
-/// Who asks for this registry's token, and where.
+/// The source, the roles and the endpoint for this registry's token.
 pub fn plan(
     surroundings: &Surroundings,
     registry: &Registry,
@@ -74,7 +74,7 @@ pub fn plan(
         roles,
         api,
         profile: from_profile.then_some(selected.name),
-        network: settings.network()?,
+        network: settings.network(),
         identity,
         session_digest,
         cli_cache,
@@ -104,13 +104,13 @@ pub fn connection(
     let config = surroundings.config().ok();
     let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());
     let settings = Settings::new(&surroundings.env, config, section.as_ref(), registry)?;
-    Ok((settings.registry_api()?, settings.network()?))
+    Ok((settings.registry_api()?, settings.network()))
 }
 
 /// The profile in force.
 struct Selected {
     name: String,
-    /// What names it; nothing names the default profile.
+    /// The setting that names it; none for the default profile.
     named_by: Option<String>,
     /// By the selection: no other source stands in for it.
     binding: bool,
@@ -178,7 +178,7 @@ impl Chooser<'_> {
             section.map_err(|e| problem::file(&e))?;
             self.surroundings.check_files()?;
         }
-        // Pods with IRSA and a stray credentials file. A profile that somebody named comes first.
+        // Pods with IRSA and a stray credentials file. A named profile comes first.
         if self.selected.named_by.is_none() {
             if !self.section.is_some_and(chain::is_assumed)
                 && let Some(source) = web_identity()?

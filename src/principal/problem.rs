@@ -88,7 +88,7 @@ pub(super) fn unknown_profile(profile: &str, named_by: &str, existing: &[String]
     )
 }
 
-/// The profile may well be there, but nobody knows where.
+/// The profile may exist, but its directory is unknown.
 pub(super) fn profile_without_home(profile: &str, named_by: &str) -> Problem {
     configuration(
         format!("HOME is not set, so profile {profile:?}, which {named_by} names, is not found"),
@@ -260,7 +260,7 @@ pub(super) fn bad_region(setting: &str, region: &str) -> Problem {
     )
 }
 
-/// More profiles than anybody has, one the source of the other.
+/// Too many profiles, one the source of the other.
 pub(super) fn long_chain(profile: &str, limit: usize) -> Problem {
     configuration(
         format!("profile {profile:?} leads through more than {limit} source_profile settings"),

@@ -1,4 +1,4 @@
-//! What commands for people ask about profiles: which exist, and their region.
+//! Profiles for the commands for people: which exist, and their region.
 
 use super::Surroundings;
 use crate::env::Env;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::cache_key::hex;
 
-/// What a session's file says.
+/// The contents of a session's file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct LoginSession {
     /// Which login it is.
@@ -43,7 +43,7 @@ enum AccessToken {
 }
 
 impl LoginSession {
-    /// None if the file holds no session: then nobody is logged in.
+    /// None if the file holds no session: the user is logged out.
     pub(super) fn of(file: &[u8]) -> Option<Self> {
         let file: LoginFile = serde_json::from_slice(file).ok()?;
         let set = |text: &Option<Zeroizing<String>>| text.clone().filter(|text| !text.is_empty());

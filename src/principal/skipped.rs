@@ -4,6 +4,7 @@ use super::{Plan, Selection, Source, Surroundings};
 
 impl Surroundings {
     /// The sources that the plan does not use, in the order of the AWS CLI, each with the reason.
+    #[expect(clippy::too_many_lines, reason = "one source after the other")]
     pub fn skipped_sources(&self, plan: &Plan, selection: &Selection) -> Vec<String> {
         let set = |name: &str| self.env.var(name).is_some();
         let first = first_of(plan, selection);

@@ -153,7 +153,7 @@ pub(super) fn web_identity(
 }
 
 /// `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`, else `…_FULL_URI`. As for the AWS CLI, one that is set
-/// but empty counts: whoever set it meant no other source.
+/// but empty counts: it was set to select this source.
 pub(super) fn container(env: &Env) -> Option<Source> {
     let relative = env.raw("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     let is_relative = relative.is_some();
@@ -198,7 +198,7 @@ pub(super) fn instance_metadata(
     let number = |variable: &str, key: &str| match settings.either(variable, key) {
         None => Ok(None),
         Some(text) => match text.trim().parse::<f64>() {
-            Ok(number) if number > 0.0 && number.is_finite() => Ok(Some(number.min(1e6))),
+            Ok(number) if number > 0.0 && number < 1e6 => Ok(Some(number)),
             _ => Err(problem::bad_number(variable, key, &text)),
         },
     };

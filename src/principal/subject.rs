@@ -1,4 +1,4 @@
-//! Who a web identity token speaks for: its claims, without verification, which is for STS to do.
+//! The identity in a web identity token: its claims, without verification, which is for STS to do.
 //!
 //! Two tokens with equal claims have one subject. Where different ones could look alike to this
 //! reader (a key twice, of which STS may take the other one, or a number that `f64` rounds), the

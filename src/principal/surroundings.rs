@@ -90,13 +90,13 @@ const PATHS: &[&str] = &[
 /// No identity provider issues a token of this size, in bytes, and no session's file has it.
 const FILE_LIMIT: usize = 1 << 20;
 
-/// Nobody has more; hints need not be complete.
+/// More are not searched; hints need not be complete.
 const MOST_PROFILES: usize = 1000;
 
-/// What a file holds, or why that is unknown.
+/// The content of a file, or why it is unknown.
 pub(super) type Content = Rc<io::Result<SecretBytes>>;
 
-/// What was read.
+/// The variables and files, as they were read.
 pub struct Surroundings {
     /// [`VARIABLES`] alone.
     pub(super) env: Env,
@@ -144,7 +144,7 @@ impl Surroundings {
         surroundings
     }
 
-    /// Fails if a variable is not UTF-8: nobody knows who it would select.
+    /// Fails if a variable is not UTF-8: its value would be unknown.
     pub(super) fn check_variables(&self) -> Result<(), Problem> {
         let decides = |name: &&str| VARIABLES.contains(name) && !PATHS.contains(name);
         match self.env.garbled().find(decides) {
@@ -224,7 +224,7 @@ impl Surroundings {
         names.filter(is_of_account).collect()
     }
 
-    /// What to do where profiles for the registry's account exist.
+    /// A hint where profiles for the registry's account exist.
     pub fn profile_hint(&self, registry: &Registry) -> Option<String> {
         let account_id = registry.account_id()?;
         let profiles = self.profiles_of_account(account_id);

@@ -1,4 +1,4 @@
-//! Which source is chosen, and what is said when none is; fixtures for the tests beside.
+//! The chosen source, and the message if there is none; fixtures for the other tests.
 
 mod keys;
 mod sessions;
@@ -83,6 +83,7 @@ const LOGIN_FILE: &str = r#"{"accessToken":{"accessKeyId":"ASIA"},"refreshToken"
 const TASK: &str = "/v2/credentials/0d67a2f2-1a5e-4c3a-9f3e-6b1b1b1b1b1b";
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of configurations")]
 fn every_source_is_found_in_its_place() {
     let (sso, login) = (
         "sso_start_url = https://x\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = r\n",
@@ -141,7 +142,7 @@ fn every_source_is_found_in_its_place() {
         (&format!("{login}{process}{STATIC}"), &[], "aws login", 0, true),
         (&format!("{process}{STATIC}"), &[], "credential_process", 0, false),
         ("sso_session = s\nsso_account_id = 1\nsso_role_name = r\n", &[], "SSO", 0, true),
-        // What is absent in part hides nothing.
+        // Partial settings hide nothing.
         (&format!("sso_session = s\n{STATIC}"), &[], "keys in a profile", 0, true),
         (&format!("sso_region = us-east-1\n{STATIC}"), &[], "keys in a profile", 0, true),
         (&format!("login_session =\ncredential_process =\n{STATIC}"), &[], "keys in a profile", 0, true),

@@ -22,12 +22,12 @@ pub enum ConfigFileError {
         path: PathBuf,
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The fault.
         fault: LineFault,
     },
 }
 
-/// What can be wrong with a line.
+/// A fault of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Error)]
 pub enum LineFault {
     /// Something stands before the first section.

@@ -56,7 +56,7 @@ pub(super) struct Header {
     pub(super) spelling: Spelling,
     /// Counted from 1.
     pub(super) line: usize,
-    /// What stands between the brackets.
+    /// The text between the brackets.
     pub(super) raw: Range<usize>,
     pub(super) name: Range<usize>,
     pub(super) body: Range<usize>,
@@ -162,7 +162,7 @@ impl File {
     }
 }
 
-/// What a header is of; none for a section that holds nothing for this program.
+/// The topic of a header; none for a section that holds nothing for this program.
 fn topic_of(raw: &str, file: WhichFile) -> Option<(Topic, Spelling, &str)> {
     if raw == DEFAULTS {
         return Some((Topic::Defaults, Spelling::Plain, raw));

@@ -92,12 +92,12 @@ pub fn decode(mut bytes: Vec<u8>) -> (String, Vec<usize>) {
     (text, invalid)
 }
 
-/// What a line is.
+/// A line, by its syntax.
 pub enum Line<'a> {
     /// White space only: part of a value that goes on after it.
     Blank,
     Comment,
-    /// What stands between the brackets.
+    /// The text between the brackets.
     Header(&'a str),
     /// A line like `[name` without its closing bracket: what follows the opening one.
     BrokenHeader(&'a str),
@@ -108,7 +108,7 @@ pub enum Line<'a> {
 
 /// Lines with the offsets of their beginnings.
 pub struct Lines<'a> {
-    /// What is left, unless the last line has been read.
+    /// The rest, unless the last line has been read.
     rest: Option<&'a str>,
     offset: usize,
     /// How far the last line that was not a continuation is indented, in characters.

@@ -93,7 +93,7 @@ pub(super) fn read(env: &Env) -> Result<Option<RulesFile>, Problem> {
     }
 }
 
-/// Not there, or in another user's home directory, where nobody can tell.
+/// Not there, or in another user's home directory, where that cannot be seen.
 fn is_missing(path: &Path, error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => true,
@@ -102,7 +102,7 @@ fn is_missing(path: &Path, error: &io::Error) -> bool {
     }
 }
 
-/// The file's content, if it is a regular file that nobody else can write to.
+/// The file's content, if it is a regular file that no other user can write to.
 fn read_trusted(mut file: File, shown: &str) -> Result<Vec<u8>, Problem> {
     let failed = |error: io::Error| problem::unreadable(shown, true, &error);
     let metadata = file.metadata().map_err(failed)?;

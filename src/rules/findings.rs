@@ -17,12 +17,12 @@ use crate::registry::Registry;
 pub struct Finding {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong, with the file and the line, and what to do.
+    /// The fault, with the file and the line, and the remedy.
     pub problem: Problem,
 }
 
 impl SectionKind {
-    /// What a section's name stands for; none if no registry can match it.
+    /// The meaning of a section's name; none if no registry can match it.
     fn of(name: &str) -> Option<Self> {
         if name == EVERY_OTHER {
             Some(Self::EveryOther)

@@ -1,4 +1,4 @@
-//! What can be wrong with the rules: one constructor per failure.
+//! Failures of the rules: one constructor each.
 
 use std::io;
 

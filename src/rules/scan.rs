@@ -21,7 +21,7 @@ pub(super) enum Event<'a> {
     Continuation,
 }
 
-/// What can be wrong with a line, whatever its words mean.
+/// A fault in the syntax of one line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum RuleFault {
     #[error("there is a key before the first [section]")]
@@ -47,7 +47,7 @@ pub(super) fn scan<'a>(
             Line::Blank | Line::Comment => {}
             Line::Header(name) => {
                 is_open = true;
-                // What follows the first bracket may be a comment that has one, too.
+                // A comment after the first bracket may have one, too.
                 let end = name.bytes().position(|byte| byte == b']');
                 let name = &name[..end.unwrap_or(name.len())];
                 visit(number, Event::Section(strip(name)));

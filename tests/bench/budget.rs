@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 0.05;
 /// And this much: the C library's start depends on the machine's processor.
 const SLACK: u64 = 20_000;
 
-/// What a warm `get` has no use for.
+/// System calls that a warm `get` does not need.
 const FORBIDDEN: &[&str] = &[
     "socket",
     "connect",

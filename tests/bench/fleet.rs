@@ -9,6 +9,7 @@
     clippy::pedantic,
     reason = "virtual time is counted in floats and small integers"
 )]
+#![warn(clippy::too_many_lines)]
 
 #[allow(dead_code, reason = "only parts of it are needed here")]
 #[path = "../../src/ecr/retry.rs"]

@@ -90,6 +90,7 @@ const EXPIRES: &str = "2099-12-31T23:59:59Z";
 
 impl Home {
     /// Makes the home of `source` below `base`.
+    #[expect(clippy::too_many_lines, reason = "one arm per source")]
     pub fn make(base: &Path, name: &str, source: Source) -> io::Result<Self> {
         let dir = base.join(name);
         fs::create_dir_all(dir.join(".aws"))?;
@@ -231,7 +232,7 @@ fn keys(profile: &str) -> String {
     )
 }
 
-/// What `aws configure sso` leaves behind in an organisation of 200 accounts.
+/// The config file after `aws configure sso` in an organisation of 200 accounts.
 fn heavy_config() -> String {
     let mut config = String::from(
         "[sso-session corp]\nsso_region = us-east-1\nsso_start_url = https://corp.awsapps.com/start\n\

@@ -1,4 +1,4 @@
-//! What the program costs, measured from outside: whole processes, as a client starts them, in
+//! Time and memory of the program, measured from outside: whole processes, as a client starts them, in
 //! rounds that take turns (A B C A B C …), each run paired with a `/bin/true` just before it, so
 //! that a busy machine slows down both.
 //!
@@ -10,13 +10,16 @@
     clippy::pedantic,
     reason = "test code counts in floats and small integers"
 )]
+#![warn(clippy::too_many_lines)]
 
 #[path = "../support/mod.rs"]
 mod support;
 
 mod budget;
 mod homes;
+mod limits;
 mod measure;
+mod programs;
 mod report;
 mod scenarios;
 mod surroundings;
@@ -29,7 +32,7 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// The repository, as it is at run time.
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What the command line asks for.
+/// The arguments.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     pub(crate) quick: bool,
@@ -79,7 +82,7 @@ fn run() -> Result<bool> {
     Ok(true)
 }
 
-/// None if nobody asked for a benchmark: `cargo test --all-targets` runs this too.
+/// None without `--bench`: `cargo test --all-targets` runs this too.
 fn parse() -> Result<Option<Options>> {
     let executable = std::env::current_exe()?;
     let target = executable.ancestors().nth(3).ok_or("no target directory")?;
@@ -111,12 +114,12 @@ fn parse() -> Result<Option<Options>> {
     Ok(asked.then_some(options))
 }
 
-/// What `cargo build --release` gives and, if `packaging/build-static` has run, what is shipped.
+/// The program of `cargo build --release` and, if `packaging/build-static` has run, the shipped one.
 fn built(target: &Path) -> Result<Vec<(String, PathBuf)>> {
     const NAME: &str = env!("CARGO_PKG_NAME");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    // What cargo tells this program about itself would make build scripts run again.
+    // Variables that cargo sets for this program would make build scripts run again.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
         let ours = [

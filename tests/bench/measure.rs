@@ -1,7 +1,7 @@
 //! One run of one program, and what it costs: time, system calls, threads, memory, instructions.
 //!
 //! Time is taken from before the spawn to after the wait, because that is what a client pays. The
-//! other figures come from runs of their own, since whoever counts slows down what is counted.
+//! other figures come from runs of their own, since counting slows the program down.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,7 +22,7 @@ pub struct Run {
     pub env: Vec<(String, OsString)>,
 }
 
-/// What a program said.
+/// The output of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
     pub status: Option<i32>,
@@ -78,7 +78,7 @@ impl Run {
         Ok(start.elapsed())
     }
 
-    /// What it says.
+    /// Its output.
     pub fn said(&self) -> io::Result<Said> {
         let mut command = self.command(&[])?;
         let output = command
@@ -196,4 +196,9 @@ pub fn median(values: &mut [f64]) -> f64 {
         n if n % 2 == 1 => values[n / 2],
         n => f64::midpoint(values[n / 2 - 1], values[n / 2]),
     }
+}
+
+/// As a number of milliseconds.
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

@@ -6,10 +6,10 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::scenarios::Limits;
+use crate::limits::Limits;
 use crate::{Options, Result};
 
-/// What stands before the table in the file that `--markdown` writes.
+/// The text before the table in the file that `--markdown` writes.
 const INTRODUCTION: &str = "\
 # Benchmarks
 
@@ -49,7 +49,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What costs more than it may.
+    /// Figures over their limits.
     fn misses(&self) -> Vec<String> {
         let limits = &self.limits;
         let ratio = limits.ratio.map(|(shipped, other)| {

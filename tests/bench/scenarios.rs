@@ -1,11 +1,12 @@
-//! What is measured, and what it may cost.
+//! The measured runs, and their limits.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::homes::{Home, Source};
-use crate::measure::{Run, median};
+use crate::limits::{Limits, NONE, WARM};
+use crate::measure::{Run, median, milliseconds};
+use crate::programs::{empty_program, find_dir};
 use crate::report::{Measured, Row};
 use crate::surroundings::{Certificates, Surroundings};
 use crate::{Options, Result};
@@ -14,41 +15,6 @@ const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const GO: &str = "/usr/bin/docker-credential-ecr-login";
 const LIST: &str = "list of 1,000";
 const TRUE: &str = "/bin/true";
-
-/// What a row may cost; what is none is not judged.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Limits {
-    /// Times `/bin/true`, for the static binary and for any other.
-    pub ratio: Option<(f64, f64)>,
-    /// Times the Go helper.
-    pub go: Option<f64>,
-    pub milliseconds: Option<f64>,
-    pub system_calls: Option<u64>,
-    pub threads: Option<u64>,
-    pub peak_kib: Option<u64>,
-    /// Calls to AWS.
-    pub calls: Option<usize>,
-}
-
-const WARM: Limits = Limits {
-    ratio: Some((1.2, 2.0)),
-    system_calls: Some(40),
-    threads: Some(1),
-    peak_kib: Some(4096),
-    calls: Some(0),
-    go: None,
-    milliseconds: None,
-};
-
-const NONE: Limits = Limits {
-    ratio: None,
-    go: None,
-    milliseconds: None,
-    system_calls: None,
-    threads: None,
-    peak_kib: None,
-    calls: None,
-};
 
 /// One row of the table, before it is measured.
 struct Case {
@@ -186,13 +152,13 @@ impl<'a> Bench<'a> {
     /// The base lines, every source with a cached token, and what needs no token.
     fn warm(&self) -> Result<Vec<Case>> {
         let mut cases = Vec::new();
-        let nobody = Home::make(&self.surroundings.scratch, "nobody", Source::Environment)?;
+        let unused = Home::make(&self.surroundings.scratch, "unused", Source::Environment)?;
         for (title, path) in [
             ("/bin/true", Some(Path::new(TRUE))),
             ("an empty Rust program, static glibc", self.empty.as_deref()),
         ] {
             if let Some(path) = path {
-                let mut case = self.case(title, ("", path), "", &nobody);
+                let mut case = self.case(title, ("", path), "", &unused);
                 case.run.action = None;
                 cases.push(case);
             }
@@ -245,7 +211,7 @@ impl<'a> Bench<'a> {
         Ok(cases)
     }
 
-    /// `get` and `list` beside few and many cached registries.
+    /// `get` and `list` with few and many cached registries.
     fn many(&self) -> Result<Vec<Case>> {
         let Some((_, program)) = self.ours().next() else {
             return Ok(Vec::new());
@@ -498,36 +464,4 @@ impl Case {
         let which = format!("{} ({})", self.title, self.program);
         Err(format!("{which}: {first:?}, then {second:?}").into())
     }
-}
-
-/// A program that does nothing, linked as the shipped one is: what the system takes for itself.
-fn empty_program(scratch: &Path) -> Option<PathBuf> {
-    let source = scratch.join("empty.rs");
-    let program = scratch.join("empty");
-    fs::write(&source, "fn main() {}\n").ok()?;
-    let status = std::process::Command::new("rustc")
-        .args(["-Copt-level=2", "-Cpanic=abort", "-Cstrip=symbols"])
-        .args(["-Ctarget-feature=+crt-static", "-Crelocation-model=static"])
-        .arg("-o")
-        .args([&program, &source])
-        .status();
-    status.is_ok_and(|s| s.success()).then_some(program)
-}
-
-fn find_dir(below: &Path, name: &str) -> Option<PathBuf> {
-    for entry in fs::read_dir(below).ok()?.flatten() {
-        if entry.file_name() == name {
-            return Some(entry.path());
-        }
-        if entry.file_type().is_ok_and(|kind| kind.is_dir())
-            && let Some(found) = find_dir(&entry.path(), name)
-        {
-            return Some(found);
-        }
-    }
-    None
-}
-
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }

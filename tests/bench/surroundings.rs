@@ -14,12 +14,12 @@ use crate::support::fake::authority::Authority;
 use crate::support::fake::{ANY_PORT, Fake, Options as Listen};
 use crate::{Options, Result};
 
-/// Debian keeps the system's authorities here, and Go looks here first.
+/// Debian keeps the system's CA certificates here, and Go looks here first.
 const SYSTEM: &str = "/etc/ssl/certs";
 const BUNDLE: &str = "ca-certificates.crt";
 
-/// How many authorities a distribution ships, ours included.
-const AUTHORITIES: usize = 145;
+/// How many CA certificates a distribution ships, the fake's included.
+const CERTIFICATES: usize = 145;
 
 /// The forms in which distributions ship them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub fn again_inside(options: &Options) -> Result<Option<bool>> {
     Ok(Some(command.status()?.success()))
 }
 
-/// The fake, and the certificate authorities that vouch for it.
+/// The fake, and the CA certificates that sign its own.
 pub struct Surroundings {
     pub fake: Fake,
     pub inside: bool,
@@ -94,8 +94,8 @@ impl Surroundings {
         })
     }
 
-    /// From here on the system's authorities have this form. In a namespace of our own they lie
-    /// where they always lie, and there is nothing to add to the environment.
+    /// From here on the system's CA certificates have this form. In a namespace of our own they are
+    /// where they always are, and there is nothing to add to the environment.
     pub fn certificates(&self, form: Certificates) -> Result<Vec<(String, PathBuf)>> {
         let dir = self.scratch.join(form.dir());
         if self.inside {
@@ -128,17 +128,17 @@ impl Certificates {
     }
 }
 
-/// As many authorities as a distribution has, the machine's own as far as it has any, ours last.
+/// As many CA certificates as a distribution has: first those of the machine, last the fake's.
 fn lay_out_certificates(scratch: &Path, ours: &str) -> Result<()> {
     const END: &str = "-----END CERTIFICATE-----\n";
     let machine = fs::read_to_string(Path::new(SYSTEM).join(BUNDLE)).unwrap_or_default();
     let mut all: Vec<String> = machine
         .split_inclusive(END)
         .filter(|pem| pem.ends_with(END))
-        .take(AUTHORITIES - 1)
+        .take(CERTIFICATES - 1)
         .map(str::to_owned)
         .collect();
-    while all.len() < AUTHORITIES - 1 {
+    while all.len() < CERTIFICATES - 1 {
         all.push(Authority::new()?.ca_pem().to_owned());
     }
     all.push(ours.to_owned());

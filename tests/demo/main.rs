@@ -5,6 +5,7 @@
     clippy::pedantic,
     reason = "test code counts in floats and small integers"
 )]
+#![warn(clippy::too_many_lines)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -357,8 +357,8 @@ fn hangs_last_until_the_client_gives_up() {
     fake.set(Behaviour::default());
     ask_ecr(&config).expect("all is well again");
     let hole = BlackHole::new().expect("loopback");
-    let nobody = std::net::TcpStream::connect_timeout(&hole.addr(), Duration::from_millis(300));
-    let error = nobody.expect_err("nobody answers");
+    let refused = std::net::TcpStream::connect_timeout(&hole.addr(), Duration::from_millis(300));
+    let error = refused.expect_err("no answer");
     assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
 }
 

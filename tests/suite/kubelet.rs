@@ -250,8 +250,11 @@ fn what_cannot_be_answered_is_refused_in_one_line() {
         refused(&helper.run_of("kubelet").stdin(&stdin).run(), words);
     }
     assert_eq!(fake.calls().len(), 0);
-    let nobody = Helper::new();
-    refused(&ask(&nobody, &request(HOST)), &["no AWS credentials found"]);
+    let without = Helper::new();
+    refused(
+        &ask(&without, &request(HOST)),
+        &["no AWS credentials found"],
+    );
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn list_names_what_get_can_serve_and_nothing_else() {
         serde_json::json!({ OTHER: "AWS" }),
         "another principal"
     );
-    assert_eq!(fake.calls().len(), 0, "list asks nobody");
+    assert_eq!(fake.calls().len(), 0, "list makes no request");
 }
 
 #[test]

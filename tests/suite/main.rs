@@ -3,6 +3,7 @@
     clippy::pedantic,
     reason = "test code counts in floats and small integers"
 )]
+#![warn(clippy::too_many_lines)]
 
 // Windows has none of what `secrets`, `surroundings` and `together` are about: core files, modes,
 // owners and links, signals and shell scripts.
@@ -34,10 +35,15 @@ mod protocol;
 #[cfg(unix)]
 mod rules;
 #[cfg(unix)]
+mod rules_file;
+#[cfg(unix)]
 mod rules_other;
 #[cfg(unix)]
 mod secrets;
 mod sources;
+mod sources_keys;
+mod sources_process;
+mod sources_sessions;
 #[cfg(unix)]
 mod surroundings;
 #[cfg(unix)]

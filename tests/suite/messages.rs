@@ -1,4 +1,4 @@
-//! What a failure says: the registry first, a cause of one line, a hint, and the rest in the debug
+//! The parts of a failure's message: the registry first, a cause of one line, a hint, and the rest in the debug
 //! log.
 
 use crate::support::fake::{Answer, Fake, Script};
@@ -105,7 +105,7 @@ fn near_misses_of_a_profile_are_named() {
 }
 
 #[test]
-fn hosts_that_are_not_ecr_are_explained_in_the_debug_log() {
+fn hosts_that_are_not_ecr_are_explained_in_debug() {
     for (host, why) in [
         (
             "12345678901.dkr.ecr.us-east-1.amazonaws.com",

@@ -1,4 +1,4 @@
-//! Proxies, private authorities, private endpoints: what of locked-down networks can be shown on
+//! Proxies, private CAs, private endpoints: as much of locked-down networks as can be shown on
 //! loopback. A proxy of a few lines leads every name to the fake, so that the program goes by the
 //! real host names here too; with real proxies and resolvers, tests/system/network.py does it.
 

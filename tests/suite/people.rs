@@ -17,7 +17,7 @@ pub(crate) struct Machine {
     pub(crate) proxy: Proxy,
 }
 
-/// What a command printed.
+/// The output of a command.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: String,
@@ -131,7 +131,7 @@ impl Machine {
 
     /// A script that runs a program in this machine's environment.
     fn wrapper(&self, name: &str, program: &str) -> PathBuf {
-        // What this machine has installed besides is no part of a session.
+        // Other programs of this machine are not part of a session.
         let system = if name == "sh" { ":/usr/bin:/bin" } else { "" };
         let passed = VARIABLES.map(|name| format!("${{{name}+{name}=\"${name}\"}}"));
         let (home, bin) = (self.path("home"), self.path("bin"));

@@ -52,7 +52,7 @@ const FILES: &[(&str, &str)] = &[
     ("empty credHelpers on one line", "{\"credHelpers\": {}}"),
     ("null members", "{\"auths\": null, \"x\": null}"),
     (
-        "keys that nobody knows, in odd places",
+        "unknown keys, in odd places",
         "\n{ \"zeta\" : [ 1,2 , {\"credHelpers\": {}} ],\n  \"alpha\":true , \"\\u0062\": \"}{\" }\n\n",
     ),
     (

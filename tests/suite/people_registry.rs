@@ -16,7 +16,7 @@ const FIVE: [&str; 5] = [
     "PutImage",
 ];
 
-/// What the registry does, what follows the host in the argument, and what doctor reports: status,
+/// The registry's behaviour, the argument after the host, and the report of doctor: status,
 /// what it is about, and a part of its text or hint.
 type Case = (
     fn(&mut Behaviour),
@@ -46,7 +46,7 @@ const CASES: &[Case] = &[
     (|b| deny(b, "BatchGetImage", " with an explicit deny in a service control policy"), &["/team/app:1.0"], ("failed", "image", "explicit deny in a service control policy")),
     (|b| deny(b, "GetDownloadUrlForLayer", ""), &["/team/app:1.0"], ("failed", "layers", "may not call ecr:GetDownloadUrlForLayer")),
     (|b| b.registry.locked = true, &[""], ("failed", "registry", "does not accept the new password")),
-    (|b| b.registry.locked = true, &["/team/app:1.0"], ("not_checked", "image", "the registry lets nobody in")),
+    (|b| b.registry.locked = true, &["/team/app:1.0"], ("not_checked", "image", "the registry refuses all")),
     (nothing, &["/team/app:1.0", "--push"], ("ok", "push", "allowed: ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, ecr:CompleteLayerUpload, ecr:PutImage; nothing was pushed")),
     (nothing, &["/team/app:2.0", "--push"], ("ok", "image", "team/app:2.0 does not exist yet")),
     (nothing, &["/team/none:2.0", "--push"], ("not_checked", "push", "there is no such repository")),

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use crate::support::fake::Fake;
 use crate::support::run::{Helper, KEY_ID, NOT_FOUND, Output, SECRET_KEY};
 
-const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
-const OTHER: &str = "444455556666.dkr.ecr.us-east-1.amazonaws.com";
-const OWN: &str = "registry.example.com";
-const FILE: &str = "~/.aws/ecr-login";
-const ROLE: &str = "arn:aws:iam::111122223333:role/ecr-pull";
+pub const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
+pub const OTHER: &str = "444455556666.dkr.ecr.us-east-1.amazonaws.com";
+pub const OWN: &str = "registry.example.com";
+pub const FILE: &str = "~/.aws/ecr-login";
+pub const ROLE: &str = "arn:aws:iam::111122223333:role/ecr-pull";
 
 /// Profiles of every kind of source.
 fn config(helper: &Helper) -> String {
@@ -40,7 +40,7 @@ fn config(helper: &Helper) -> String {
 }
 
 /// A user whose environment names other identities in two ways.
-fn user(fake: &Fake, rules: &str) -> Helper {
+pub fn user(fake: &Fake, rules: &str) -> Helper {
     let helper = Helper::with_keys(fake).env("AWS_PROFILE", "unrelated");
     let config = config(&helper);
     helper
@@ -50,16 +50,16 @@ fn user(fake: &Fake, rules: &str) -> Helper {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Client {
+pub enum Client {
     Docker,
     Bazel,
     Kubelet,
 }
 
-const CLIENTS: [Client; 3] = [Client::Docker, Client::Bazel, Client::Kubelet];
+pub const CLIENTS: [Client; 3] = [Client::Docker, Client::Bazel, Client::Kubelet];
 
 impl Client {
-    fn ask(self, helper: &Helper, host: &str) -> Output {
+    pub fn get(self, helper: &Helper, host: &str) -> Output {
         match self {
             Self::Docker => helper.get(host),
             Self::Bazel => {
@@ -79,7 +79,7 @@ impl Client {
 
     #[track_caller]
     fn succeeds(self, helper: &Helper, host: &str) {
-        let output = self.ask(helper, host);
+        let output = self.get(helper, host);
         assert_eq!(
             (output.code, &*output.stderr),
             (Some(0), ""),
@@ -97,8 +97,8 @@ impl Client {
     }
 }
 
-/// Who signed the last request to ECR, and whom roles were assumed from and which.
-fn signers(fake: &Fake) -> (String, Vec<(String, String)>) {
+/// The signer of the last request to ECR, and the assumed roles, each with its signer.
+pub fn signers(fake: &Fake) -> (String, Vec<(String, String)>) {
     let key = |id: &Option<String>| id.clone().expect("signed");
     let ecr = fake.calls_to("ecr");
     let last = ecr.last().expect("ECR was called");
@@ -116,7 +116,7 @@ struct Row {
     assumed: &'static [(&'static str, &'static str)],
 }
 
-const DEV: &str = "arn:aws:iam::111122223333:role/dev";
+pub const DEV: &str = "arn:aws:iam::111122223333:role/dev";
 
 const ROWS: &[Row] = &[
     Row {
@@ -289,15 +289,15 @@ fn erase_and_store_mean_the_registry_behind() {
 fn what_a_rule_cannot_give_names_the_rule() {
     for (rules, words) in [
         (
-            "[111122223333]\nprofile = nobody\n",
-            "there is no profile \"nobody\", which [111122223333] in ~/.aws/ecr-login, line 2 names",
+            "[111122223333]\nprofile = absent\n",
+            "there is no profile \"absent\", which [111122223333] in ~/.aws/ecr-login, line 2 names",
         ),
         ("[*]\nprofile = empty\n", "[*] in ~/.aws/ecr-login, line 2"),
     ] {
         for client in CLIENTS {
             let fake = Fake::start();
             let helper = user(&fake, rules);
-            let output = client.ask(&helper, HOST);
+            let output = client.get(&helper, HOST);
             assert_eq!(output.code, Some(1), "{output:?}");
             let begin = format!("docker-credential-ecr-login: {HOST}: ");
             assert!(output.stderr.starts_with(&begin), "{output:?}");
@@ -337,7 +337,7 @@ fn a_rule_is_never_replaced_by_a_stored_login() {
         "it serves without credentials"
     );
     for rules in [
-        "[*]\nprofile = nobody\n".to_owned(),
+        "[*]\nprofile = absent\n".to_owned(),
         format!("[*]\nrole_arn = {ROLE}\n"),
     ] {
         helper.write(FILE, rules);
@@ -352,153 +352,4 @@ fn a_rule_is_never_replaced_by_a_stored_login() {
             "{output:?}"
         );
     }
-}
-
-#[test]
-fn a_syntax_error_fails_every_get() {
-    for client in CLIENTS {
-        for host in [HOST, OWN] {
-            let fake = Fake::start();
-            let output = client.ask(&user(&fake, "[*]\nprofile\n"), host);
-            let cause = "~/.aws/ecr-login, line 2: there is no '=' between key and value";
-            assert_eq!(output.code, Some(1), "{output:?}");
-            assert!(
-                output.stderr.contains(&format!("{host}: {cause}")),
-                "{output:?}"
-            );
-            assert_eq!(fake.calls().len(), 0);
-        }
-    }
-}
-
-#[test]
-fn a_mistake_elsewhere_is_only_logged() {
-    let fake = Fake::start();
-    let rules = "[11112222333]\nprofil = x\n[444455556666]\nprofil = y\n[*]\nprofile = tools\n";
-    let helper = user(&fake, rules);
-    helper.secret(HOST);
-    assert_eq!(signers(&fake).0, "AKIAFAKETOOLS0000001");
-    let output = helper.get(OTHER);
-    assert!(
-        output
-            .stderr
-            .contains("unknown key \"profil\" in [444455556666]"),
-        "{output:?}"
-    );
-    let log = helper
-        .run_of("get")
-        .env("AWS_ECR_LOG", "debug")
-        .stdin(HOST)
-        .run();
-    assert!(
-        log.stderr
-            .contains("[11112222333] is not an account: it has 11 digits"),
-        "{log:?}"
-    );
-}
-
-#[test]
-fn aws_ecr_config_names_the_file() {
-    let fake = Fake::start();
-    let helper = user(&fake, "[*]\nprofile = tools\n").file("~/mine", "[*]\nprofile = prod\n");
-    let mine = helper.path("~/mine");
-    let get = |value: &str| {
-        let run = helper
-            .run_of("get")
-            .env("AWS_ECR_CONFIG", value)
-            .env("AWS_ECR_DISABLE_CACHE", "1");
-        run.stdin(HOST).run()
-    };
-    for named in ["~/mine", mine.to_str().expect("text")] {
-        get(named).expect_secret(HOST);
-        assert_eq!(signers(&fake).0, "AKIAFAKEPROD00000001");
-    }
-    for none in ["", "/dev/null"] {
-        get(none).expect_secret(HOST);
-        assert_eq!(signers(&fake).0, KEY_ID);
-    }
-    let missing = get("~/nothing");
-    assert_eq!((missing.code, &*missing.stdout), (Some(1), NOT_FOUND));
-    assert!(
-        missing.stderr.contains("cannot read ~/nothing"),
-        "{missing:?}"
-    );
-}
-
-#[test]
-fn the_file_is_beside_the_aws_config_file() {
-    let fake = Fake::start();
-    let helper = user(&fake, "broken").file("~/x/ecr-login", "[*]\nprofile = tools\n");
-    let config = std::fs::read(helper.path("~/.aws/config")).expect("written");
-    let helper = helper.file("~/x/config", config);
-    let named = helper.path("~/x/config");
-    let helper = helper.env("AWS_CONFIG_FILE", named);
-    helper.secret(HOST);
-    assert_eq!(signers(&fake).0, "AKIAFAKETOOLS0000001");
-}
-
-/// Every hostile file is refused at once, without a call, with words of its own.
-#[test]
-fn hostile_files_are_refused_at_once() {
-    let fake = Fake::start();
-    let sections: String = "[111122223333]\nprofile = prod\n".repeat(100_000);
-    let refused = |helper: &Helper, words: &str| {
-        let output = helper.get(HOST);
-        assert_eq!(
-            (output.code, &*output.stdout),
-            (Some(1), NOT_FOUND),
-            "{words}"
-        );
-        assert!(output.stderr.contains(words), "{words}: {output:?}");
-        // A few milliseconds; the rest is for a busy machine and an unoptimised build.
-        assert!(
-            output.elapsed.as_secs() < 5,
-            "{words}: {:?}",
-            output.elapsed
-        );
-    };
-    for (text, words) in [
-        (vec![b'a'; 10 << 20], "is larger than 8 MiB"),
-        (vec![b'['; 7 << 20], "the section's name does not end"),
-        (vec![b'\n'; 10 << 20], "is larger than 8 MiB"),
-        (
-            b"[*]\nprofile = \xff\n".to_vec(),
-            "line 2: this is not UTF-8",
-        ),
-        (
-            sections.into_bytes(),
-            "is there twice, in line 1 and in line 3",
-        ),
-    ] {
-        let helper = user(&fake, "");
-        helper.write(FILE, text);
-        refused(&helper, words);
-    }
-    let helper = user(&fake, "[*]\nprofile = tools\n");
-    let at = helper.path(FILE);
-    for (mode, is_good) in [(0o644, true), (0o600, true), (0o664, false), (0o646, false)] {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).expect("ours");
-        match is_good {
-            true => drop(helper.secret(HOST)),
-            false => refused(&helper, "can be written by other users"),
-        }
-    }
-    std::fs::remove_file(&at).expect("it is there");
-    std::fs::create_dir(&at).expect("free");
-    refused(&helper, "is not a regular file");
-    std::fs::remove_dir(&at).expect("it is empty");
-    let made = std::process::Command::new("mkfifo").arg(&at).status();
-    assert!(made.expect("mkfifo").success());
-    refused(&helper, "is not a regular file");
-    if rustix::process::geteuid().is_root() {
-        // Its own name, but another user's file.
-        let theirs = helper.path("~/theirs");
-        std::fs::write(&theirs, "[*]\nprofile = prod\n").expect("ours");
-        std::os::unix::fs::chown(&theirs, Some(1234), None).expect("root");
-        std::fs::remove_file(&at).expect("it is there");
-        std::os::unix::fs::symlink(theirs, &at).expect("free");
-        refused(&helper, "belongs to another user");
-    }
-    assert_eq!(fake.count("ecr"), 1);
 }

@@ -15,7 +15,7 @@ use crate::support::run::{Helper, Output};
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const CACHE: &str = ".cache/docker-credential-ecr-login";
 
-/// What every secret in these tests contains; nothing else does.
+/// A part of every secret in these tests, and of nothing else.
 const MARK: &str = "FAKE-";
 
 /// The mark, plain and in base64 at each of the three places where it can begin.
@@ -208,7 +208,7 @@ const SOURCES: &[Source] = &[
     }),
 ];
 
-/// What AWS does about it.
+/// The reaction of AWS.
 fn outcomes() -> Vec<(&'static str, Answer)> {
     // As AWS quotes what was sent to it.
     let canonical = "The Canonical String for this request should have been 'POST / host \
@@ -345,21 +345,20 @@ fn no_source_and_no_failure_shows_a_secret() {
     );
 }
 
-#[test]
-fn no_verb_shows_a_secret() {
+/// Verbs and the standard input that each gets.
+fn requests(token: &str) -> [(&'static str, String); 20] {
     let kubelet = |inside: &str| {
         format!(
             "{{\"apiVersion\":\"credentialprovider.kubelet.k8s.io/v1\",\
              \"kind\":\"CredentialProviderRequest\",\"image\":\"{HOST}/x\",{inside}}}"
         )
     };
-    let token = web_token();
     let role = "\"serviceAccountAnnotations\":\
         {\"eks.amazonaws.com/ecr-role-arn\":\"arn:aws:iam::123456789012:role/r\"}";
     let stored = |host: &str| {
         format!("{{\"ServerURL\":\"{host}\",\"Username\":\"AWS\",\"Secret\":\"FAKE-PASSWORD\"}}")
     };
-    let requests = [
+    [
         ("get", HOST.to_owned()),
         ("get", format!("https://user:FAKE-PASSWORD@{HOST}")),
         ("get", format!("https://{HOST}/?token=FAKE-QUERY")),
@@ -398,7 +397,13 @@ fn no_verb_shows_a_secret() {
             kubelet("\"serviceAccountToken\":\"FAKE-TOKEN").replace('}', ""),
         ),
         ("kubelet", "FAKE-TOKEN".to_owned()),
-    ];
+    ]
+}
+
+#[test]
+fn no_verb_shows_a_secret() {
+    let token = web_token();
+    let requests = requests(&token);
     for failing in [false, true] {
         let fake = Fake::start();
         if failing {

@@ -1,25 +1,25 @@
-//! Every source of AWS credentials: what a first and a second `get` ask for, and that nobody is
-//! ever served what another principal was given.
+//! Every source of AWS credentials: the requests of a first and a second `get`, and that no token
+//! is ever served to another principal.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::support::fake::{Answer, Fake, Script};
+use crate::support::fake::Fake;
 use crate::support::run::{Helper, SECRET_KEY};
 
-const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+pub const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
 /// A profile with keys, under any name.
-fn keys_in(section: &str, key_id: &str) -> String {
+pub fn keys_in(section: &str, key_id: &str) -> String {
     format!("[{section}]\naws_access_key_id = {key_id}\naws_secret_access_key = {SECRET_KEY}\n")
 }
 
-fn role(name: &str) -> String {
+pub fn role(name: &str) -> String {
     format!("arn:aws:iam::123456789012:role/{name}")
 }
 
-/// A token of an identity provider, as far as anybody here reads it.
-fn jwt(subject: &str, serial: u32) -> String {
+/// The parts of an identity provider's token that this program reads.
+pub fn jwt(subject: &str, serial: u32) -> String {
     let payload = serde_json::json!({
         "iss": "https://issuer.example", "aud": ["sts.amazonaws.com"], "sub": subject,
         "iat": 1_800_000_000 + serial, "jti": serial.to_string(),
@@ -32,14 +32,14 @@ fn jwt(subject: &str, serial: u32) -> String {
     )
 }
 
-const SSO_SESSION: &str = "[profile dev]\nsso_session = corp\nsso_account_id = 123456789012\n\
+pub const SSO_SESSION: &str = "[profile dev]\nsso_session = corp\nsso_account_id = 123456789012\n\
     sso_role_name = Developer\n[sso-session corp]\nsso_region = eu-west-1\n\
     sso_start_url = https://example.awsapps.com/start\n";
 
 const SSO_PLAIN: &str = "[profile dev]\nsso_account_id = 123456789012\nsso_role_name = Developer\n\
     sso_region = eu-west-1\nsso_start_url = https://example.awsapps.com/start\n";
 
-/// One source: how a user has it, what a first `get` asks beside ECR, what each later one asks.
+/// One source: its user, the services besides ECR that a first `get` calls, those of a later one.
 struct Case {
     name: &'static str,
     user: fn(&Fake) -> Helper,
@@ -47,7 +47,7 @@ struct Case {
     again: &'static [&'static str],
 }
 
-fn profile(fake: &Fake, config: &str) -> Helper {
+pub fn profile(fake: &Fake, config: &str) -> Helper {
     let helper = Helper::new().asks(fake).env("AWS_PROFILE", "dev");
     helper.file("~/.aws/config", config)
 }
@@ -244,152 +244,6 @@ fn second_get_calls_only_ambient_sources() {
     }
 }
 
-/// A change of surroundings that makes somebody else ask.
-type Switch = (&'static str, fn(Helper) -> Helper);
-
-#[test]
-fn principals_never_share_a_token() {
-    let base = || {
-        format!(
-            "[profile dev]\nrole_arn = {}\nsource_profile = base\nregion = us-east-1\n\
-             [profile other]\nrole_arn = {}\nsource_profile = base\n{}\
-             [profile keys]\naws_access_key_id = AKIAFAKEPROFILE00009\naws_secret_access_key = s\n",
-            role("dev"),
-            role("other"),
-            keys_in("profile base", "AKIAFAKEPROFILE00001"),
-        )
-    };
-    let switches: &[Switch] = &[
-        ("profile", |h| h.env("AWS_PROFILE", "other")),
-        ("static profile", |h| h.env("AWS_PROFILE", "keys")),
-        ("environment keys", |h| h.keys()),
-        ("role", |h| {
-            let text = h.read("~/.aws/config").replace("role/dev", "role/dev2");
-            h.file("~/.aws/config", text)
-        }),
-        ("account of the role", |h| {
-            let text = h
-                .read("~/.aws/config")
-                .replace("123456789012:role/dev", "999999999999:role/dev");
-            h.file("~/.aws/config", text)
-        }),
-        ("session name", |h| {
-            let text = h
-                .read("~/.aws/config")
-                .replace("[profile dev]", "[profile dev]\nrole_session_name = s");
-            h.file("~/.aws/config", text)
-        }),
-        ("external ID", |h| {
-            let text = h
-                .read("~/.aws/config")
-                .replace("[profile dev]", "[profile dev]\nexternal_id = e");
-            h.file("~/.aws/config", text)
-        }),
-        ("key of the source", |h| {
-            let text = h
-                .read("~/.aws/config")
-                .replace("AKIAFAKEPROFILE00001", "AKIAFAKEPROFILE00002");
-            h.file("~/.aws/config", text)
-        }),
-        ("endpoint", |h| {
-            let url = h.value("AWS_ENDPOINT_URL");
-            h.env("AWS_ENDPOINT_URL_ECR", format!("{url}/other"))
-        }),
-        ("STS endpoint", |h| {
-            let url = h.value("AWS_ENDPOINT_URL");
-            h.env("AWS_ENDPOINT_URL_STS", format!("{url}/other"))
-        }),
-    ];
-    for (name, switch) in switches {
-        let fake = Fake::start();
-        let user = || {
-            Helper::new()
-                .asks(&fake)
-                .env("AWS_PROFILE", "dev")
-                .file("~/.aws/config", base())
-        };
-        let helper = user();
-        let first = helper.secret(HOST);
-        assert_eq!(fake.count("ecr"), 1);
-        let helper = switch(helper);
-        let second = helper.secret(HOST);
-        assert_ne!(second, first, "{name}");
-        assert_eq!(fake.count("ecr"), 2, "{name}");
-        assert_eq!(helper.secret(HOST), second, "{name}: and back to warm");
-        assert_eq!(fake.count("ecr"), 2, "{name}");
-    }
-}
-
-#[test]
-fn unrelated_settings_keep_the_cache_key() {
-    let fake = Fake::start();
-    let helper = profile(
-        &fake,
-        &format!(
-            "[profile dev]\nrole_arn = {}\nsource_profile = base\nduration_seconds = 900\n{}",
-            role("dev"),
-            keys_in("profile base", "AKIAFAKEPROFILE00001"),
-        ),
-    );
-    let first = helper.secret(HOST);
-    let text = helper.read("~/.aws/config").replace("900", "1800");
-    let helper = helper
-        .file("~/.aws/config", text)
-        .env("AWS_ECR_TIMEOUT", "7")
-        .env("NO_PROXY", "example.com")
-        .env("AWS_MAX_ATTEMPTS", "2");
-    assert_eq!(helper.secret(HOST), first);
-    assert_eq!(fake.count("ecr"), 1);
-}
-
-#[test]
-fn a_web_identity_is_its_subject_and_not_its_token() {
-    let fake = Fake::start();
-    let helper = Helper::new().asks(&fake).file("~/token", jwt("ci", 1));
-    let file = helper.path("~/token");
-    let helper = helper
-        .env("AWS_WEB_IDENTITY_TOKEN_FILE", file)
-        .env("AWS_ROLE_ARN", role("web"));
-    let first = helper.secret(HOST);
-    let helper = helper.file("~/token", jwt("ci", 2));
-    assert_eq!(
-        helper.secret(HOST),
-        first,
-        "a renewed token of the same subject"
-    );
-    let helper = helper.file("~/token", jwt("somebody else", 3));
-    assert_ne!(helper.secret(HOST), first, "another subject");
-    assert_eq!(fake.count("ecr"), 2);
-}
-
-#[test]
-fn after_logging_out_of_sso_nothing_cached_is_served() {
-    let fake = Fake::start();
-    let helper = profile(&fake, SSO_SESSION).sso_login("corp", 3600);
-    let first = helper.secret(HOST);
-    let helper = helper.sso_login("corp", -3600);
-    assert_eq!(helper.secret(HOST), first, "expired is not logged out");
-    std::fs::remove_dir_all(helper.path("~/.aws/sso/cache")).expect("there was a login");
-    let output = helper.get(HOST);
-    assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains("\"dev\""), "{output:?}");
-    assert!(
-        output.stderr.contains("aws sso login --profile dev"),
-        "{output:?}"
-    );
-}
-
-#[test]
-fn expired_sso_session_names_profile_and_command() {
-    let fake = Fake::start();
-    let helper = profile(&fake, SSO_SESSION).sso_login("corp", -3600);
-    helper.get(HOST).expect_failure(
-        "the SSO session for profile \"dev\" has expired",
-        "run aws sso login --profile dev",
-    );
-    assert_eq!(fake.count("ecr"), 0);
-}
-
 #[test]
 fn profile_without_credentials_is_passed_over() {
     let fake = Fake::start();
@@ -447,49 +301,6 @@ fn broken_profile_never_falls_through() {
         assert_eq!(output.stderr.lines().count(), 2, "{output:?}");
         assert_eq!(fake.calls().len(), 0, "{text}");
     }
-}
-
-#[test]
-fn credential_process_has_no_stdin() {
-    let fake = Fake::start();
-    let helper = profile(&fake, "[profile dev]\ncredential_process = sh ~/process\n")
-        .file("~/process", "cat; echo first >&2; echo second >&2; exit 3");
-    let output = helper.get(HOST);
-    assert_eq!(output.code, Some(1));
-    assert!(output.stderr.contains("first"), "{output:?}");
-    assert!(!output.stderr.contains("second"), "{output:?}");
-}
-
-#[test]
-fn a_credential_process_does_not_outlive_the_deadline() {
-    let fake = Fake::start();
-    let helper = profile(
-        &fake,
-        "[profile dev]\ncredential_process = sh -c 'echo $$ > ~/pid; sleep 300'\n",
-    )
-    .env("AWS_ECR_TIMEOUT", "1");
-    let output = helper.get(HOST);
-    assert_eq!(output.code, Some(1));
-    assert!(
-        output.elapsed < std::time::Duration::from_secs(3),
-        "{output:?}"
-    );
-    let pid = helper.read("~/pid");
-    expect_end(pid.trim());
-}
-
-/// A killed process takes a moment to go.
-fn expect_end(pid: &str) {
-    let status = std::path::Path::new("/proc").join(pid).join("status");
-    let mut state = String::new();
-    for _ in 0..200 {
-        state = std::fs::read_to_string(&status).unwrap_or_default();
-        if state.is_empty() || state.contains("zombie") {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("it still runs: {state}");
 }
 
 #[test]
@@ -610,70 +421,6 @@ fn mfa_role_is_the_one_that_the_aws_cli_keeps() {
     assert_eq!(calls.len(), 1, "{calls:?}");
     let key_id = calls[0].access_key_id.as_deref();
     assert_eq!(key_id, Some("ASIAKEPTBYTHECLI0000"));
-}
-
-#[test]
-fn one_renewal_serves_many_registries() {
-    let fake = Fake::start();
-    let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", -60);
-    let host = |n: usize| {
-        format!(
-            "{:012}.dkr.ecr.us-east-1.amazonaws.com",
-            100_000_000_000 + n
-        )
-    };
-    let running: Vec<_> = (0..12)
-        .map(|n| (n, helper.run_of("get").stdin(host(n)).spawn()))
-        .collect();
-    for (n, run) in running {
-        run.wait().expect_secret(&host(n));
-    }
-    assert_eq!(fake.count("oidc"), 1, "a refresh token is good once");
-}
-
-#[test]
-fn valid_session_is_not_delayed_by_renewal() {
-    let fake = Fake::start();
-    fake.change(|behaviour| behaviour.oidc = Script::always(Answer::HangBeforeHeaders));
-    let helper = profile(&fake, SSO_SESSION).sso_login_renewable("corp", 200);
-    let output = helper.get(HOST);
-    output.expect_secret(HOST);
-    assert!(
-        output.elapsed < std::time::Duration::from_secs(5),
-        "{output:?}"
-    );
-}
-
-#[cfg(unix)]
-#[test]
-fn credential_process_shell_ignores_path() {
-    let fake = Fake::start();
-    let helper = profile(
-        &fake,
-        "[profile dev]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\
-         \"AKIAFAKEPROCESS00001\",\"SecretAccessKey\":\"s\"}'\n",
-    );
-    helper.file("~/sh", "planted").env("PATH", "").secret(HOST);
-}
-
-#[cfg(unix)]
-#[test]
-fn a_credential_process_ends_with_us() {
-    let fake = Fake::start();
-    let helper = profile(
-        &fake,
-        "[profile dev]\ncredential_process = sh -c 'echo $$ > ~/pid; sleep 300'\n",
-    );
-    let run = helper.run_of("get").stdin(HOST).spawn();
-    let began = std::time::Instant::now();
-    while !helper.path("~/pid").exists() {
-        assert!(began.elapsed().as_secs() < 20, "it does not start");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let us = rustix::process::Pid::from_child(&run.child);
-    rustix::process::kill_process(us, rustix::process::Signal::TERM).expect("it runs");
-    assert_eq!(run.wait().code, Some(1));
-    expect_end(helper.read("~/pid").trim());
 }
 
 #[cfg(unix)]

@@ -117,7 +117,7 @@ const NO_CACHE: &[Place] = &[
     ("no home", |h| h.unset("HOME").env("AWS_ECR_CACHE_DIR", "")),
     ("a file in the way", |h| h.file(CACHE, "")),
     ("a file above in the way", |h| h.file("~/.cache", "")),
-    ("a cache directory that anybody can write", |h| {
+    ("a cache directory that all can write", |h| {
         std::fs::create_dir_all(h.path("~/shared")).expect("new");
         chmod(&h.path("~/shared"), 0o777);
         h.env("AWS_ECR_CACHE_DIR", "~/shared")

@@ -241,8 +241,20 @@ impl Random {
     }
 }
 
-/// Kills processes at random moments of their lives, four at a time on one cache, until so many
-/// have met their end that way. `SOAK_KILLS` says how many; the full run is 2,000 and more.
+/// Every entry of the cache is whole.
+fn check_entries(helper: &Helper) {
+    let cache = helper.path("~/.cache/docker-credential-ecr-login/v1");
+    for file in helper.files("~/.cache/docker-credential-ecr-login/v1") {
+        if file.extension().is_some_and(|end| end == "json") {
+            let text = std::fs::read(cache.join(&file)).expect("readable");
+            let entry: serde_json::Value = serde_json::from_slice(&text).expect("whole");
+            assert!(entry["password"].as_str().is_some_and(|p| p.len() > 1000));
+        }
+    }
+}
+
+/// Kills processes at random moments, four at a time on one cache. `SOAK_KILLS` is the number of
+/// kills; the full run makes 2,000 and more.
 #[test]
 fn killed_at_any_moment_the_cache_is_whole() {
     const HOSTS: u64 = 3;
@@ -251,7 +263,7 @@ fn killed_at_any_moment_the_cache_is_whole() {
     let wanted: usize = wanted.map_or(200, |n| n.parse().expect("SOAK_KILLS is a number"));
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
-    // Hardly anything is fresh: most runs lock, ask, write and sweep.
+    // Hardly any token is fresh: most runs lock, call AWS, write and sweep.
     fake.ecr(Script::always(Answer::expires_in(1)));
     let run = |host: u64, key: u64| {
         let run = helper.run_of("get");
@@ -259,11 +271,7 @@ fn killed_at_any_moment_the_cache_is_whole() {
         run.env("AWS_ACCESS_KEY_ID", format!("AKIAFAKESOAK{key:08}"))
             .stdin(host)
     };
-    let (kills, runs, longest) = (
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-        AtomicUsize::new(0),
-    );
+    let [kills, runs, longest] = [0; 3].map(AtomicUsize::new);
     let began = Instant::now();
     std::thread::scope(|scope| {
         for worker in 1..=4_u64 {
@@ -271,7 +279,7 @@ fn killed_at_any_moment_the_cache_is_whole() {
             let seed = u64::from(began.elapsed().subsec_nanos()) ^ (worker << 40);
             scope.spawn(move || {
                 let mut random = Random(seed);
-                // How long a process lives, as it turns out: half of them are to be killed.
+                // In microseconds; adjusted so that half of the processes are killed.
                 let mut life = 20_000;
                 while kills.load(Ordering::SeqCst) < wanted {
                     let victim = run(random.below(HOSTS), random.below(KEYS)).spawn();
@@ -295,33 +303,28 @@ fn killed_at_any_moment_the_cache_is_whole() {
         }
     });
     let took = began.elapsed();
-    let cache = helper.path("~/.cache/docker-credential-ecr-login/v1");
-    for file in helper.files("~/.cache/docker-credential-ecr-login/v1") {
-        if file.extension().is_some_and(|end| end == "json") {
-            let text = std::fs::read(cache.join(&file)).expect("readable");
-            let entry: serde_json::Value = serde_json::from_slice(&text).expect("whole");
-            assert!(entry["password"].as_str().is_some_and(|p| p.len() > 1000));
-        }
-    }
+    check_entries(&helper);
     fake.ecr(Script::default());
     for host in 0..HOSTS {
         for key in 0..KEYS {
             let output = run(host, key).run();
             output.expect_secret(&self::host(usize::try_from(host).expect("small")));
-            // Nobody waits for the lock of one who is dead.
+            // The lock of a killed process does not delay it.
             assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
         }
     }
-    let longest = longest.into_inner();
-    println!(
-        "soak: {} kills in {} runs, {took:?}; at most {longest} files, {} in the end",
-        kills.into_inner(),
-        runs.into_inner(),
-        helper.entries("~/.cache").len()
-    );
+    let [kills, runs, longest] = [kills, runs, longest].map(AtomicUsize::into_inner);
+    let left = helper.entries("~/.cache").len();
+    println!("soak: {kills} kills in {runs} runs, {took:?}; at most {longest} files, {left} left");
     // Entry, lock and failure of each, and the youngest 32 temporary files of each registry.
     let bound = usize::try_from(HOSTS * (KEYS * 3 + 32 + 4)).expect("small");
     assert!(longest < bound, "{longest} files");
+}
+
+/// As this program's own files are.
+fn restrict(path: &std::path::Path) {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, mode).expect("own file");
 }
 
 #[test]
@@ -359,8 +362,7 @@ fn programs_of_other_versions_share_the_directory() {
     ];
     for (path, text) in &theirs {
         helper.write(path, text);
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-        std::fs::set_permissions(helper.path(path), mode).expect("ours");
+        restrict(&helper.path(path));
     }
     let unharmed = |when: &str| {
         for (path, text) in &theirs {
@@ -369,7 +371,6 @@ fn programs_of_other_versions_share_the_directory() {
     };
     assert_eq!(helper.secret(HOST), first);
     unharmed("after a hit");
-    // Writes, and sweeps.
     helper.secret(&host(1));
     helper.age(&host(1), 13 * 3600);
     helper.secret(&host(2));
@@ -378,7 +379,7 @@ fn programs_of_other_versions_share_the_directory() {
     assert_eq!(list.code, Some(0));
     assert!(list.stdout.contains(HOST), "{list:?}");
     unharmed("after listing");
-    // Our own name in another version's words is a miss, and ours again.
+    // An entry of this program's name and another version is a miss, and is replaced.
     let own = helper.files(&dir).into_iter().find(|file| {
         let name = file.to_string_lossy().into_owned();
         name.ends_with(".json") && !name.starts_with('b') && name.len() == 69

@@ -9,6 +9,7 @@
     unused_imports,
     reason = "the module serves the tests as well, which count in floats and small integers"
 )]
+#![warn(clippy::too_many_lines)]
 
 mod fake;
 
@@ -79,20 +80,7 @@ fn run() -> Result<()> {
         _ => return Err("--cert and --key go together".into()),
     };
     let fake = Fake::with(options)?;
-    let texts =
-        |addrs: &[SocketAddr]| -> Vec<String> { addrs.iter().map(ToString::to_string).collect() };
-    let ports = |addrs: &[SocketAddr]| -> Vec<u16> { addrs.iter().map(SocketAddr::port).collect() };
-    let said = serde_json::json!({
-        "pid": std::process::id(),
-        "http": texts(fake.http_addrs()),
-        "https": texts(fake.https_addrs()),
-        "http_ports": ports(fake.http_addrs()),
-        "https_ports": ports(fake.https_addrs()),
-    });
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{said}")?;
-    stdout.flush()?;
-    drop(stdout);
+    announce(&fake)?;
     if forever {
         loop {
             std::thread::park();
@@ -102,5 +90,23 @@ fn run() -> Result<()> {
     let mut rest = [0; 256];
     while stdin.read(&mut rest)? > 0 {}
     drop(fake);
+    Ok(())
+}
+
+/// One line of JSON on stdout: where the fake listens.
+fn announce(fake: &Fake) -> Result<()> {
+    let texts =
+        |addrs: &[SocketAddr]| -> Vec<String> { addrs.iter().map(ToString::to_string).collect() };
+    let ports = |addrs: &[SocketAddr]| -> Vec<u16> { addrs.iter().map(SocketAddr::port).collect() };
+    let addresses = serde_json::json!({
+        "pid": std::process::id(),
+        "http": texts(fake.http_addrs()),
+        "https": texts(fake.https_addrs()),
+        "http_ports": ports(fake.http_addrs()),
+        "https_ports": ports(fake.https_addrs()),
+    });
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{addresses}")?;
+    stdout.flush()?;
     Ok(())
 }

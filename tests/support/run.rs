@@ -28,7 +28,7 @@ pub fn program() -> &'static str {
     })
 }
 
-/// What clients take for "no credentials here".
+/// The text that clients take for "no credentials here".
 pub const NOT_FOUND: &str = "credentials not found in native keychain\n";
 /// The key ID that [`Helper::keys`] sets.
 pub const KEY_ID: &str = "AKIAFAKEENVIRONMENT1";
@@ -434,7 +434,7 @@ impl Drop for Running {
     }
 }
 
-/// What a run left behind.
+/// The output of a run.
 #[derive(Debug)]
 pub struct Output {
     pub stdout: String,

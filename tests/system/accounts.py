@@ -219,9 +219,9 @@ def docker_pulls_from_two_accounts_with_creds_store(world):
 
 def wrong_profile_gets_no_image(world):
     """That the registries tell the accounts apart, and no other identity is tried."""
-    world.fresh_user({"credHelpers": {A: "ecr-login"}}, RULES.replace("one", "nobody"))
+    world.fresh_user({"credHelpers": {A: "ecr-login"}}, RULES.replace("one", "absent"))
     output = world.client("skopeo", "inspect", f"docker://{A}/{IMAGE}:1", fails=True)
-    if 'there is no profile "nobody"' not in output:
+    if 'there is no profile "absent"' not in output:
         raise Wrong(output)
     world.expect_keys()
     world.fresh_user({"credHelpers": {A: "ecr-login"}}, RULES.replace("one", "two"))
@@ -284,7 +284,7 @@ def main():
 
 
 def run(paths):
-    failed, work = 0, Path(tempfile.mkdtemp(prefix="ecr-accounts-"))
+    failed, work = 0, Path(tempfile.mkdtemp(prefix="ecr-accounts."))
     try:
         with ns.Processes(work / "logs") as processes:
             world = World(work, paths, processes)

@@ -1,4 +1,4 @@
-"""`get` against an AWS that nobody here wrote: moto's server, from PyPI.
+"""`get` against another fake of AWS: moto's server, from PyPI.
 
     python3 tests/system/aws_moto.py
 

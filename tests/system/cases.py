@@ -1,6 +1,6 @@
 """Which clients there are, the ways to configure them, and what each of them does: data only.
 
-In a command `{A}`, `{B}` and `{P}` are registries, `{image}` what lies in each of them,
+In a command `{A}`, `{B}` and `{P}` are registries, `{image}` the image in each of them,
 `{layout}` the same as a directory, `{home}` the case's own directory, `{case}` a name of
 that case alone, `{new}` one not used before.
 """
@@ -105,7 +105,7 @@ def use(what, *argv, of=(A,), also=(), lists=False, ways=(), **rest):
 
 
 def anonymous(*argv, also=(), ways=(), **rest):
-    """Without AWS credentials the public registry still serves everybody."""
+    """Without AWS credentials the public registry still serves anonymous pulls."""
     step = Step(argv=argv, helper={"get": {P, *also}}, gets=(P,), fails=True,
                 environment={"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, **rest)
     return Row("public without AWS credentials", (step,), ways)

@@ -1,4 +1,4 @@
-"""doctor beside real clients: a set-up in which skopeo, podman or docker fails, what doctor says of
+"""doctor next to real clients: a set-up in which skopeo, podman or docker fails, what doctor says of
 it, and that what it says helps.
 
     python3 tests/system/doctor.py
@@ -260,7 +260,7 @@ CASES = [nothing_is_wrong, stale_login_of_docker, stale_login_of_podman, podman_
 
 
 def main():
-    options = argparse.ArgumentParser(description="doctor, beside real clients")
+    options = argparse.ArgumentParser(description="doctor, next to real clients")
     options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
     options.add_argument("--fake", help="the example fake-aws; cargo builds it otherwise")
     options.add_argument("--only", default="", help="cases whose name holds this")

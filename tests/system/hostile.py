@@ -67,7 +67,7 @@ def check(is_so, what):
 
 
 class World:
-    """A directory that everybody can enter, with Alice's home in it, and an AWS."""
+    """A directory that all users can enter, with Alice's home in it, and an AWS."""
 
     def __init__(self, helper, fake):
         self.built, self.fake = helper, fake
@@ -185,7 +185,7 @@ def root_stores_and_erases_nothing_of_alices(world):
 
 
 def an_entry_of_another_user(world):
-    """Planted, or restored by somebody else: it is not read."""
+    """Planted, or restored by another user: it is not read."""
     first = world.get()
     entry = world.entry()
     text = entry.read_text()
@@ -219,7 +219,7 @@ def a_directory_of_another_user(world):
 
 
 def links_of_another_user(world):
-    """In a directory such as /tmp, where everybody can plant one."""
+    """In a directory such as /tmp, where every user can plant one."""
     public = world.new("public", 0, 0o1777)
     target = world.new("target", ALICE)
     for owner, followed in (MALLORY, False), (ALICE, True), (0, True):
@@ -294,7 +294,7 @@ def a_file_system_that_cannot_be_written(world):
 
 
 def places_that_cannot_be_entered(world):
-    """A home and a working directory that are somebody else's."""
+    """A home and a working directory that are another user's."""
     private = world.new("private", MALLORY)
     command = world.command(world.helper, "get", HOME=str(private))
     done = subprocess.run(**{**command, "cwd": private}, input=HOST, text=True,

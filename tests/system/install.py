@@ -38,7 +38,7 @@ def program_and_fake():
 
 
 def state_dir():
-    """Below cargo's target directory, which nobody commits and everybody may delete."""
+    """Below cargo's target directory, which is never committed and may be deleted."""
     root = Path(__file__).resolve().parents[2]
     where = Path(os.environ.get("CARGO_TARGET_DIR", root / "target")) / "system"
     where.mkdir(parents=True, exist_ok=True)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Locked-down networks: the real host names of AWS in every partition, proxies that nobody here
-wrote, private authorities and endpoints, IPv6, and packets that are dropped.
+"""Locked-down networks: the real host names of AWS in every partition, real proxies,
+private CAs and endpoints, IPv6, and packets that are dropped.
 
     tests/system/network.py
 
 As root, on Debian 12. Installs what it needs, then goes into namespaces of its own (ns.py) in
-which the names of AWS lead to loopback, where a fake AWS proves by an own authority to be who it
-is taken for. What is asked of whom stands in network_cases.py.
+which the names of AWS lead to loopback, where a fake AWS has certificates of its own CA for
+them. The expected calls are in network_cases.py.
 """
 
 import argparse
@@ -36,8 +36,8 @@ HELPER = "docker-credential-ecr-login"
 PACKAGES = {"openssl": "openssl", "tinyproxy": "tinyproxy-bin", "squid": "squid-openssl",
             "mount": "mount", "unshare": "util-linux"}
 NOT_FOUND = "credentials not found in native keychain\n"
-# Nobody answers there at first, then the fake does.
-NEXT_DOOR = ["169.254.169.254", "169.254.170.2", "169.254.170.23"]
+# There is no answer at first, then the fake answers.
+LINK_LOCAL = ["169.254.169.254", "169.254.170.2", "169.254.170.23"]
 ADDRESSES = ["10.11.12.13", "2001:db8::5", "fd00:ec2::254", "fd00:ec2::23"]
 CERTGEN = "/usr/lib/squid/security_file_certgen"
 SYSTEM_STORE = "/etc/ssl/certs"
@@ -87,8 +87,8 @@ class World:
             failures, passed = [], 0
             with dropping("169.254.169.254"), dropping("169.254.170.2"), dropping("10.99.0.7"):
                 passed += self.some(cases.DROPPED, only, failures)
-            ns.loopback_up(NEXT_DOOR)
-            passed += self.some(cases.NEXT_DOOR, only, failures)
+            ns.loopback_up(LINK_LOCAL)
+            passed += self.some(cases.LINK_LOCAL, only, failures)
             passed += self.some(groups, only, failures)
         for name, why in failures:
             print(f"FAILED {name}\n  " + why.replace("\n", "\n  "))
@@ -400,7 +400,7 @@ def no_daemons():
 
 
 class dropping:
-    """All packets to the address (and its neighbours) vanish: they go to a tunnel that nobody reads."""
+    """All packets to the address (and its neighbours) vanish: they go to a tunnel that is never read."""
 
     made = 0
 

@@ -205,7 +205,7 @@ class World:
 
 
 def nowhere():
-    """A tunnel that nobody reads."""
+    """A tunnel that is never read."""
     tunnel = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"nowhere", 0x1001))
     for address in f"{NOWHERE4[0]}/24", f"{NOWHERE6}/64":

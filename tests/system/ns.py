@@ -61,7 +61,7 @@ class Namespace:
     def __enter__(self):
         if not os.environ.get(INSIDE):
             raise RuntimeError("call ns.enter() first")
-        self.dir = Path(tempfile.mkdtemp(prefix="ns-"))
+        self.dir = Path(tempfile.mkdtemp(prefix="ns."))
         loopback_up(self.addresses)
         lines = ["127.0.0.1 localhost " + socket.gethostname(), "::1 localhost"]
         for name, addresses in self.hosts.items():
@@ -221,5 +221,5 @@ def await_port(address, process=None, seconds=15):
             if process is not None and process.poll() is not None:
                 raise RuntimeError(f"ended at once:\n{process.log.read_text()}") from error
             if time.monotonic() > end:
-                raise RuntimeError(f"nobody listens on {address}") from error
+                raise RuntimeError(f"no server listens on {address}") from error
             time.sleep(0.02)

@@ -193,7 +193,7 @@ class FrontHandler(Handler):
                    json.dumps(error).encode())
 
     def issue(self, host, who, user):
-        """A bearer token: for everybody if no password is given, for nobody if it is wrong."""
+        """A bearer token: anonymous if no password is given, none if it is wrong."""
         if user is not None and who is None:
             return self.refuse(host)
         who = who or "anonymous"

@@ -14,7 +14,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
 }
 
-/// Only root can give a file away; the rest of a test runs for everybody.
+/// Only root can give a file away; the rest of a test runs as any user.
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

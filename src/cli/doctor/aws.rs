@@ -17,6 +17,7 @@ use crate::token::Login;
 /// By how much a clock may be wrong without a word; AWS refuses five minutes.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
+#[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn check(
     context: &mut Context<'_>,
     subject: Option<&DoctorSubject>,
@@ -151,7 +152,7 @@ enum Admission {
     None,
 }
 
-/// What is asked, and for which registry.
+/// The plan to check, and its registry.
 struct Checked<'a> {
     surroundings: Surroundings,
     registry: &'a Registry,

@@ -42,7 +42,7 @@ pub(super) fn check(
     checks
 }
 
-/// What a URL leads to.
+/// The far end of a URL.
 struct ApiAddress<'a> {
     https: bool,
     host: &'a str,

@@ -1,7 +1,7 @@
 //! `--push`: whether the five actions of a push are allowed, without a push.
 //!
 //! Each request is one that a push makes and that cannot be completed: the upload is one byte under
-//! the digest of other bytes, and the manifest names a configuration that nobody has uploaded and is
+//! the digest of other bytes, and the manifest names a configuration that was never uploaded and is
 //! sent under its own digest, so that no tag can move. An unfinished upload ends by itself; it is
 //! cancelled all the same. IAM decides before any of that is looked at, so a refusal other than a
 //! denial means that the action is allowed.
@@ -22,7 +22,7 @@ const ABOUT: &str = "push";
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const BYTES: &str = "application/octet-stream";
 
-/// What nobody uploads.
+/// Content that is never uploaded.
 const ABSENT: &[u8] = b"docker-credential-ecr-login doctor: no layer has this digest";
 
 /// The findings so far.

@@ -1,4 +1,4 @@
-//! What a registry's refusal means, and which IAM action is missing.
+//! The meaning of a registry's refusal: which IAM action is missing.
 
 use crate::ecr::RegistryResponse;
 use crate::problem::{Problem, ProblemKind};

@@ -28,7 +28,7 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, with_push: bool) -> Vec<Check> {
         return checks;
     };
     if checks.iter().any(Check::is_failed) {
-        checks.push(Check::not_checked("image", "the registry lets nobody in"));
+        checks.push(Check::not_checked("image", "the registry refuses all"));
         return checks;
     }
     let (found, exists) = pull(visit, &image, with_push);
@@ -141,7 +141,7 @@ fn layers(visit: &mut Visit<'_, '_>, image: &Image, response: &RegistryResponse)
     }
 }
 
-/// What a manifest leads to.
+/// The contents of a manifest.
 #[derive(Debug, PartialEq, Eq)]
 enum ManifestPart {
     /// The first image of an index.

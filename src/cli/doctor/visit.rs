@@ -28,7 +28,7 @@ pub(super) struct Visit<'a, 'c> {
     pub(super) subject: &'a DoctorSubject,
     /// The password; none: anonymous.
     password: Option<RegistryLogin>,
-    /// What the registry gave for the password.
+    /// The registry's token for the password.
     bearer: Option<RegistryLogin>,
 }
 

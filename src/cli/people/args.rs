@@ -8,7 +8,7 @@ use lexopt::Arg;
 use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 
-/// What a command takes.
+/// The options and values of a command.
 pub(in crate::cli) struct Spec {
     pub(in crate::cli) command: &'static str,
     /// The whole text of `--help`.

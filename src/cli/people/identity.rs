@@ -9,7 +9,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::settings;
 
-/// Whose credentials are in force, and their own registry.
+/// The account and region of the credentials in force.
 pub(in crate::cli) struct OwnIdentity {
     pub(in crate::cli) account_id: String,
     pub(in crate::cli) region: String,

@@ -25,7 +25,7 @@ impl Style {
         self.coloured("31", text)
     }
 
-    /// What a line begins with: a sign on a terminal, a word elsewhere; all of one width.
+    /// The start of a line: a sign on a terminal, a word elsewhere; all of one width.
     pub(in crate::cli) fn mark(self, is_good: bool, (sign, word): (&str, &str)) -> String {
         match (self.colours, is_good) {
             (true, true) => self.good(sign),

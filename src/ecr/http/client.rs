@@ -26,7 +26,7 @@ use crate::proxy::Proxies;
 
 pub(super) type Sender = SendRequest<Full<Bytes>>;
 
-/// What a source needs otherwise than the default.
+/// Deviations of a source from the defaults.
 #[derive(Debug, Clone, Default)]
 pub(in crate::ecr) struct ClientOptions {
     /// Never through a proxy, whatever the host.
@@ -39,7 +39,7 @@ pub(in crate::ecr) struct ClientOptions {
 pub(super) struct ClientState {
     pub(super) requests: u32,
     pub(super) outcome: Option<RequestOutcome>,
-    /// What the last refusal asks for.
+    /// The last refusal's `Retry-After`.
     pub(super) retry_after: Option<Duration>,
     /// The failure of a request of the step that has no attempts left.
     pub(super) spent: Option<Failure>,
@@ -55,7 +55,7 @@ pub(in crate::ecr) struct Tries {
     pub(in crate::ecr) elapsed: Duration,
 }
 
-/// What one plan's requests share: proxies, CA certificates, connections, the last outcome.
+/// Shared by one plan's requests: proxies, CA certificates, connections, the last outcome.
 #[derive(Clone)]
 pub(in crate::ecr) struct Client {
     pub(super) shared: Arc<Shared>,
@@ -175,7 +175,7 @@ impl Client {
         lock(&self.shared.state).outcome.clone()
     }
 
-    /// What there is to log since the last call.
+    /// Events to log since the last call.
     pub(in crate::ecr) fn take_events(&self) -> Vec<String> {
         std::mem::take(&mut lock(&self.shared.state).events)
     }

@@ -32,7 +32,7 @@ impl Shared {
         let endpoint = Origin::of(request.uri())?;
         let proxy = self.route(&endpoint, options)?;
         endpoint.prepare(&mut request, proxy.as_ref())?;
-        let request =
+        let mut unsent =
             request.map(|body| Full::new(Bytes::copy_from_slice(body.bytes().unwrap_or_default())));
         // A connection to the same name may lead to another address.
         let shares = options.addresses.is_none();
@@ -41,7 +41,6 @@ impl Shared {
             true => self.opened(&endpoint).await?,
             false => None,
         };
-        let mut unsent = request;
         let (sender, (head, bytes)) = loop {
             let reused = ready.is_some();
             let mut sender = match ready.take() {
@@ -65,17 +64,29 @@ impl Shared {
         if shares && !head.status.is_server_error() {
             lock(&self.idle).insert(endpoint.clone(), sender);
         }
-        let status = head.status.as_u16();
         self.log(|| {
             format!(
-                "{} returned HTTP {status} with {} bytes after {:?}",
+                "{} returned HTTP {} with {} bytes after {:?}",
                 endpoint.host,
+                head.status.as_u16(),
                 bytes.len(),
                 start.elapsed()
             )
         });
+        self.finish(endpoint, proxy.as_ref(), head, bytes)
+    }
+
+    /// Notes how the request ended, and turns refusals that the SDK would not see into failures.
+    fn finish(
+        &self,
+        endpoint: Origin,
+        proxy: Option<&Proxy>,
+        head: response::Parts,
+        bytes: Vec<u8>,
+    ) -> Result<HttpResponse, Failure> {
+        let status = head.status.as_u16();
         // AWS adds the request's identifier to its refusals; a proxy's own response has none.
-        if let (Some(proxy), false) = (&proxy, endpoint.https)
+        if let (Some(proxy), false) = (proxy, endpoint.https)
             && status >= 400
             && !head.headers.contains_key("x-amzn-requestid")
         {
@@ -193,7 +204,7 @@ fn date(value: &HeaderValue) -> Option<DateTime<Utc>> {
     Some(date.with_timezone(&Utc))
 }
 
-/// What a hyper error is about.
+/// The failure behind an error of hyper.
 pub(super) fn broken(endpoint: &Origin, error: &hyper::Error) -> Failure {
     let mut source = std::error::Error::source(error);
     let mut what = match error {

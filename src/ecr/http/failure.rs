@@ -1,4 +1,4 @@
-//! What can go wrong between this program and a response: wording, hint, consequences.
+//! Failures between this program and a response: wording, hint, consequences.
 
 use std::io;
 
@@ -73,7 +73,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// What a person can do about it, in one line.
+    /// The remedy, in one line.
     pub fn hint(&self) -> String {
         match self {
             Self::Dns { .. } => "check the region in the name, DNS, and HTTPS_PROXY".to_owned(),

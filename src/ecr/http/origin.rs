@@ -11,7 +11,7 @@ use http::{Request, Uri};
 use super::failure::Failure;
 use crate::proxy::Proxy;
 
-/// What a connection leads to.
+/// The far end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
     pub(super) https: bool,

@@ -40,7 +40,7 @@ pub(in crate::ecr) struct Resolver {
 enum NotFound {
     /// The name, or any address of it, does not exist.
     Absent,
-    /// Nobody could say.
+    /// No resolver gave an answer.
     Unknown,
 }
 
@@ -171,7 +171,7 @@ async fn first_of(
                 return Ok(());
             }
             (_, Some(Ok(()))) => return Ok(()),
-            // What the name servers say themselves is more exact.
+            // The name servers' own answer is more exact.
             (Some(Err(_)), Some(Err(not_found))) => return Err(not_found),
             (system_result, second_result) => {
                 by_system = system_result;

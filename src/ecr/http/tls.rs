@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use super::Stream;
 use super::failure::{Failure, io_words};
 
-/// What makes connections that trust these CA certificates.
+/// A connector that trusts these CA certificates.
 pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(crypto()))
         .with_safe_default_protocol_versions()
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn no_post_quantum_group_is_named() {
         #[derive(Debug)]
-        struct Named(NamedGroup);
-        impl SupportedKxGroup for Named {
+        struct OneGroup(NamedGroup);
+        impl SupportedKxGroup for OneGroup {
             fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
                 Err(rustls::Error::General("only a name".to_owned()))
             }
@@ -133,11 +133,11 @@ mod tests {
             }
         }
         let given: [&'static dyn SupportedKxGroup; 5] = [
-            &Named(NamedGroup::X25519MLKEM768),
-            &Named(NamedGroup::secp256r1MLKEM768),
-            &Named(NamedGroup::X25519),
-            &Named(NamedGroup::secp384r1),
-            &Named(NamedGroup::secp256r1),
+            &OneGroup(NamedGroup::X25519MLKEM768),
+            &OneGroup(NamedGroup::secp256r1MLKEM768),
+            &OneGroup(NamedGroup::X25519),
+            &OneGroup(NamedGroup::secp384r1),
+            &OneGroup(NamedGroup::secp256r1),
         ];
         let left: Vec<_> = with_p256_first(given.into())
             .iter()

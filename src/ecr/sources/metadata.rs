@@ -69,7 +69,7 @@ impl Executor<'_> {
             return Err(Problem::metadata_endpoint());
         }
         let base = endpoint.trim_end_matches('/');
-        // What is set replaces the bound; the deadline holds all the same.
+        // A setting replaces the bound; the deadline still holds.
         let is_set = settings.timeout.is_some() || settings.attempts.is_some();
         let limit = match is_set {
             true => self.remaining(),

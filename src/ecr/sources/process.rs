@@ -7,7 +7,8 @@
 //! since a background group cannot prompt there; then the command itself is killed. On Windows a
 //! job object takes the place of the group, and ends what the command started in any case.
 
-use std::process::Stdio;
+use std::io;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_credential_types::Credentials;
@@ -54,6 +55,27 @@ struct Running {
     #[cfg(windows)]
     _job: Option<win32job::Job>,
     ended: bool,
+}
+
+impl Running {
+    /// Waits until the command ends, and a little longer for what it left in its pipes: one of its
+    /// own children may keep them open.
+    async fn wait(&mut self, reading: impl Future<Output = ()>) -> io::Result<ExitStatus> {
+        tokio::pin!(reading);
+        let mut read = false;
+        loop {
+            tokio::select! {
+                () = &mut reading, if !read => read = true,
+                status = self.child.wait() => {
+                    self.ended = true;
+                    if !read {
+                        let _ = tokio::time::timeout(PIPE_DRAIN_TIMEOUT, &mut reading).await;
+                    }
+                    return status;
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Running {
@@ -156,27 +178,12 @@ async fn run(command: &Secret, env: &Env, now: DateTime<Utc>) -> Result<Credenti
     };
     let mut out = SecretBytes::with_capacity(MAX_STDOUT);
     let mut err = SecretBytes::with_capacity(MAX_STDERR);
-    let status = {
-        let reading = async {
-            let read_out = read_to_capacity(stdout, &mut out);
-            let read_err = read_to_capacity(stderr, &mut err);
-            tokio::join!(read_out, read_err);
-        };
-        tokio::pin!(reading);
-        let mut read = false;
-        loop {
-            tokio::select! {
-                () = &mut reading, if !read => read = true,
-                status = running.child.wait() => {
-                    running.ended = true;
-                    if !read {
-                        let _ = tokio::time::timeout(PIPE_DRAIN_TIMEOUT, &mut reading).await;
-                    }
-                    break status;
-                }
-            }
-        }
+    let reading = async {
+        let read_out = read_to_capacity(stdout, &mut out);
+        let read_err = read_to_capacity(stderr, &mut err);
+        tokio::join!(read_out, read_err);
     };
+    let status = running.wait(reading).await;
     let status = status.map_err(|error| format!("cannot be waited for: {error}"))?;
     let said = || Redaction::new(command, env, &out).first_line(&err);
     if status.success() {

@@ -1,8 +1,8 @@
 //! The files in which the AWS CLI and the SDKs keep SSO and console sessions.
 //!
 //! A refresh token is good for one renewal, so one process at a time renews a session. They take
-//! turns by a lock file of our own beside the session's: a lock on the file itself would keep
-//! everybody from reading it on Windows, and the AWS CLI and the SDKs read only names that end in
+//! turns by a lock file next to the session's: a lock on the file itself would keep all readers
+//! from it on Windows, and the AWS CLI and the SDKs read only names that end in
 //! `.json`. It is made only where a renewal is due, and where it cannot be made (a read-only mount)
 //! the renewed session could not be saved either.
 

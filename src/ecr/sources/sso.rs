@@ -19,7 +19,7 @@ use crate::principal::{Sso, session_digest};
 use crate::problem::Problem;
 use crate::secret::Secret;
 
-/// What renewing a session takes.
+/// The parts of a session that a renewal needs.
 struct Renewable {
     refresh_token: Secret,
     client_id: String,

@@ -1,4 +1,4 @@
-//! What a `credential_process` writes to its standard error, as it may be shown.
+//! The standard error of a `credential_process`, as it may be shown.
 //!
 //! It says best what is wrong, but it may repeat whatever the program knows: its command line, what
 //! it prints on standard output, and its environment. A word that holds any piece of these is
@@ -109,7 +109,7 @@ fn variables_of(command: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What is left of a text whatever quoting and escapes are around it.
+/// A text without quoting and escapes.
 fn pieces_of(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|piece| !piece.is_empty())

@@ -59,7 +59,7 @@ struct Got {
     elapsed: Duration,
 }
 
-/// What `get` does on a miss, with a pause before the request for the token.
+/// As `get` on a miss, with a pause before the request for the token.
 fn get(env: &Env, plan: &Plan, pause: Duration, between: impl FnOnce()) -> Got {
     let deadline = Instant::now() + Duration::from_secs(10);
     let mut aws = Aws::new(env, &env::now, Log::off());

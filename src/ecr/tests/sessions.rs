@@ -5,13 +5,13 @@ use crate::principal::session_digest;
 
 const PEM: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIFDZHUzOG1Pzq+6F0mjMlOSp1syN9LRPBuHMoCFXTcXhoAoGCCqGSM49\nAwEHoUQDQgAE9qhj+KtcdHj1kVgwxWWWw++tqoh7H7UHs7oXh8jBbgF47rrYGC+t\ndjiIaHK3dBvvdE7MGj5HsepzLm3Kj91bqA==\n-----END EC PRIVATE KEY-----\n";
 
-fn sso_file(expires_at: &str) -> String {
+pub(super) fn sso_file(expires_at: &str) -> String {
     format!(
         r#"{{"startUrl":"u","accessToken":"sentinel-old","expiresAt":"{expires_at}","refreshToken":"sentinel-refresh","clientId":"id","clientSecret":"sentinel-client","registrationExpiresAt":"2999-01-01T00:00:00UTC","new":1}}"#
     )
 }
 
-fn login_file(expires_at: &str) -> String {
+pub(super) fn login_file(expires_at: &str) -> String {
     serde_json::json!({
         "accessToken": {
             "accessKeyId": "ASIAOLD", "secretAccessKey": "sentinel-s", "sessionToken": "sentinel-t",
@@ -27,7 +27,7 @@ fn renewed_sso() -> Act {
     Act::Reply(200, "", body.into())
 }
 
-fn sso_keys() -> Act {
+pub(super) fn sso_keys() -> Act {
     let body = r#"{"roleCredentials":{"accessKeyId":"ASIASSO","secretAccessKey":"s","sessionToken":"t","expiration":4102444800000}}"#;
     Act::Reply(200, "", body.into())
 }

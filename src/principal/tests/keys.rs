@@ -1,4 +1,4 @@
-//! What does and does not change a cache key.
+//! Settings that do and do not change a cache key.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -107,24 +107,21 @@ fn names_differ_between_registries() {
     assert_eq!(names.len(), count);
 }
 
+/// The plan with the token file `token` of this home.
+fn web_identity_plan(home: &Home) -> Result<Plan, Problem> {
+    let path = home.0.join("token");
+    home.plan(&[
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", path.to_str().expect("UTF-8")),
+        ("AWS_ROLE_ARN", ROLE),
+    ])
+}
+
 #[test]
 fn web_identity_key_is_its_claims_not_its_token() {
     let home = Home::new("");
-    let path = home.0.join("token");
-    let vars = |path: &Path| {
-        [
-            (
-                "AWS_WEB_IDENTITY_TOKEN_FILE",
-                path.to_str().expect("UTF-8").to_owned(),
-            ),
-            ("AWS_ROLE_ARN", ROLE.to_owned()),
-        ]
-    };
     let name = |token: &str| {
         home.write("token", token);
-        let vars = vars(&path);
-        let vars: Vec<_> = vars.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        pinned(&home.plan(&vars).expect("token"))
+        pinned(&web_identity_plan(&home).expect("token"))
     };
     let base = jwt(r#"{"iss":"i","sub":"s","aud":["a"],"exp":1}"#);
     let first = name(&base);
@@ -162,10 +159,11 @@ fn web_identity_key_is_its_claims_not_its_token() {
         assert!(!names.contains(&name), "{other}");
         names.push(name);
     }
-    std::fs::remove_file(&path).expect("remove");
-    let vars = vars(&path);
-    let vars: Vec<_> = vars.iter().map(|(k, v)| (*k, v.as_str())).collect();
-    let error = home.plan(&vars).expect_err("missing");
+}
+
+#[test]
+fn a_missing_web_identity_token_is_an_error() {
+    let error = web_identity_plan(&Home::new("")).expect_err("missing");
     let text = error.to_string();
     assert!(
         text.contains("cannot read the web identity token"),

@@ -117,7 +117,7 @@ fn now() -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000, 0).expect("in range")
 }
 
-/// What the AWS CLI keeps for the role of `arguments`, in the order of botocore's JSON.
+/// The AWS CLI's cache entry for the role of `arguments`, in the order of botocore's JSON.
 fn keep(home: &Home, arguments: &str, key_id: &str, left: TimeDelta) -> PathBuf {
     let name = hex(&Sha1::digest(arguments));
     let expiration = (now() + left).format("%Y-%m-%dT%H:%M:%SUTC");

@@ -1,4 +1,4 @@
-//! Whatever lies in a file of the cache, it is an entry or a miss, and the next good token
+//! Any content of a file of the cache is an entry or a miss, and the next good token
 //! replaces it. The first byte chooses which file the rest is written to.
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a directory in memory, and a stand-in for AWS.
+//! Shared by the fuzz targets: a directory in memory, and a stand-in for AWS.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub fn directory() -> tempfile::TempDir {
 /// The password that [`FakeAws`] gives.
 pub const PASSWORD: &str = "fuzz-password-sentinel";
 
-/// Gives a token to whoever asks.
+/// Gives a token to every request.
 pub struct FakeAws;
 
 impl Issuer for FakeAws {

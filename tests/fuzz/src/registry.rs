@@ -1,4 +1,4 @@
-//! Whatever URL a client sends names a registry of ECR's, and always the same one, or none.
+//! Any URL from a client names an ECR registry, and always the same one, or none.
 #![no_main]
 
 use docker_credential_ecr_login::fuzzing::{PARTITIONS, Registry, Service};

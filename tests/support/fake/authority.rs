@@ -86,7 +86,7 @@ impl Authority {
         Ok(certified)
     }
 
-    /// A server that proves to be whoever it is taken for.
+    /// A server with a valid certificate for every name.
     pub fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
         self.certified(LOCAL[0])?;
         server_config(Arc::clone(self) as Arc<dyn ResolvesServerCert>, false)

@@ -1,4 +1,4 @@
-//! What the fake AWS is told to do: data, so that a table of faults is a table, and so that a
+//! The scripted behaviour of the fake AWS: data, so that a table of faults is a table, and so that a
 //! script in another language can send it as JSON.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::registry::Registry;
 
-/// What each service answers.
+/// The answers of each service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
@@ -37,11 +37,11 @@ pub struct Behaviour {
     pub imds_v1: bool,
     /// The region of the instance.
     pub imds_region: String,
-    /// What becomes of new connections.
+    /// The fate of new connections.
     pub accept: Accept,
     /// The limit of ECR's API, beyond which it throttles.
     pub ecr_limit: Option<RateLimit>,
-    /// What the registry behind the password holds, and whom it lets in.
+    /// The contents of the registry behind the password, and its access rights.
     pub registry: Registry,
 }
 
@@ -77,7 +77,7 @@ impl Default for Behaviour {
     }
 }
 
-/// What becomes of new connections.
+/// The fate of new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Accept {
@@ -165,7 +165,7 @@ pub enum Answer {
     HugeBody {
         mib: usize,
     },
-    /// A good reply that carries this many nested arrays beside what is asked for.
+    /// A good reply that carries this many nested arrays besides its own members.
     DeepJson {
         depth: usize,
     },

@@ -1,25 +1,29 @@
 //! The services of AWS that a credential helper asks: which one a request means, what is noted
 //! about it, and what a good or a refused reply looks like in that service's own format.
 
-use std::collections::BTreeMap;
+mod asked;
+mod replies;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::behaviour::{Answer, Behaviour, Good, Script};
-use super::http::{Reply, Request, form};
-use super::{Call, State, registry};
+use super::behaviour::{Behaviour, Good, Script};
+use super::http::{Reply, Request};
+use super::{State, registry};
+pub use asked::Asked;
+use replies::refusal;
+pub use replies::whole;
 
-/// What every made-up password contains, as it appears in the password: ECR's are base64, and a
+/// A part of every made-up password, as it appears in the password: ECR's are base64, and a
 /// search for a leak looks for this.
 pub const PASSWORD_SENTINEL: &str = "RkFLRS1FQ1ItUEFTU1dPUkQt";
 /// The same before it is encoded.
 const PASSWORD_PLAIN: &str = "FAKE-ECR-PASSWORD-";
-/// What every secret key that this AWS gives out begins with.
+/// The prefix of every secret key that this AWS gives out.
 pub const SECRET_SENTINEL: &str = "FAKE-SECRET-KEY-";
-/// What every session token that this AWS gives out begins with.
+/// The prefix of every session token that this AWS gives out.
 pub const SESSION_SENTINEL: &str = "FAKE-SESSION-TOKEN-";
 
 const TOKEN_LIFE: i64 = 12 * 3600;
@@ -61,7 +65,7 @@ impl Service {
         }
     }
 
-    /// What this service was told to do.
+    /// The script of this service.
     pub fn script(self, behaviour: &Behaviour) -> &Script {
         match self {
             Self::Ecr | Self::Registry | Self::Unknown => &behaviour.ecr,
@@ -79,173 +83,6 @@ impl Service {
     fn is_signed(self) -> bool {
         matches!(self, Self::Ecr | Self::EcrPublic | Self::Sts)
     }
-}
-
-/// A request, understood.
-pub struct Asked {
-    pub service: Service,
-    pub operation: String,
-    pub params: BTreeMap<String, String>,
-    access_key_id: Option<String>,
-    region: Option<String>,
-}
-
-impl Asked {
-    pub fn of(request: &Request) -> Self {
-        let (access_key_id, region, _) = credential(request);
-        let mut asked = Self {
-            service: Service::Unknown,
-            operation: format!("{} {}", request.method, request.path),
-            params: BTreeMap::new(),
-            access_key_id,
-            region,
-        };
-        let path = request.path.as_str();
-        let get = request.method == "GET";
-        if let Some((service, operation)) = request
-            .header("x-amz-target")
-            .and_then(|target| target.split_once('.'))
-        {
-            asked.service = match service {
-                "AmazonEC2ContainerRegistry_V20150921" => Service::Ecr,
-                "SpencerFrontendService" => Service::EcrPublic,
-                _ => Service::Unknown,
-            };
-            asked.operation = operation.to_owned();
-            asked.note_json(&request.body, &["registryIds"], &[]);
-        } else if registry::is_for_registry(request) {
-            asked.service = Service::Registry;
-        } else if path.contains("/latest/") {
-            let token = path.ends_with("/latest/api/token");
-            asked.service = if token {
-                Service::ImdsToken
-            } else {
-                Service::Imds
-            };
-        } else if get && path.ends_with("/federation/credentials") {
-            asked.service = Service::Sso;
-            asked.operation = "GetRoleCredentials".to_owned();
-            for name in ["account_id", "role_name"] {
-                if let Some(value) = request.query.get(name) {
-                    asked.params.insert(name.to_owned(), value.clone());
-                }
-            }
-            asked.note_secret("token", request.header("x-amz-sso_bearer_token"));
-        } else if !get && path.ends_with("/v1/token") {
-            asked.service = Service::Signin;
-            asked.operation = "CreateOAuth2Token".to_owned();
-            let secret = ["refreshToken", "code"];
-            asked.note_json(&request.body, &["clientId", "grantType"], &secret);
-        } else if !get && path.ends_with("/token") {
-            asked.service = Service::Oidc;
-            asked.operation = "CreateToken".to_owned();
-            let secret = ["refreshToken", "clientSecret"];
-            asked.note_json(&request.body, &["clientId", "grantType"], &secret);
-        } else if let Some(action) = action(request) {
-            asked.service = Service::Sts;
-            for (name, value) in &action {
-                match name.as_str() {
-                    "Action" => asked.operation = value.clone(),
-                    "WebIdentityToken" => asked.note_secret(name, Some(value)),
-                    "Version" => {}
-                    _ => {
-                        asked.params.insert(name.clone(), value.clone());
-                    }
-                }
-            }
-        } else if get {
-            asked.service = Service::Container;
-            asked.operation = "GetCredentials".to_owned();
-            asked.params.insert("path".to_owned(), path.to_owned());
-            asked.note_secret("authorization", request.header("authorization"));
-        }
-        asked
-    }
-
-    fn note_json(&mut self, body: &[u8], names: &[&str], secret: &[&str]) {
-        let Ok(Value::Object(body)) = serde_json::from_slice(body) else {
-            return;
-        };
-        let text = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            Value::Array(items) => {
-                let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-                items.join(",")
-            }
-            other => other.to_string(),
-        };
-        for (name, value) in &body {
-            if names.contains(&name.as_str()) {
-                self.params.insert(name.clone(), text(value));
-            } else if secret.contains(&name.as_str()) {
-                self.note_secret(name, Some(&text(value)));
-            }
-        }
-    }
-
-    /// Notes the first characters only.
-    fn note_secret(&mut self, name: &str, value: Option<&str>) {
-        if let Some(value) = value {
-            let start = value.chars().take(8).collect();
-            self.params.insert(name.to_owned(), start);
-        }
-    }
-
-    fn param(&self, name: &str) -> Option<&str> {
-        self.params.get(name).map(String::as_str)
-    }
-
-    pub fn call(&self, request: &Request, tls: bool, server_name: Option<String>) -> Call {
-        let (access_key_id, signing_region, signing_service) = credential(request);
-        let owned = |name| request.header(name).map(str::to_owned);
-        let now = Utc::now();
-        Call {
-            time: now.timestamp_micros() as f64 / 1e6,
-            service: self.service.name().to_owned(),
-            operation: self.operation.clone(),
-            method: request.method.clone(),
-            path: request.path.clone(),
-            host: request.header("host").unwrap_or_default().to_owned(),
-            tls,
-            server_name,
-            access_key_id,
-            signing_region,
-            signing_service,
-            authorized: request.header("authorization").is_some(),
-            session_token: request.header("x-amz-security-token").is_some(),
-            content_type: owned("content-type"),
-            user_agent: owned("user-agent"),
-            attempt: owned("amz-sdk-request"),
-            params: self.params.clone(),
-            answer: String::new(),
-        }
-    }
-}
-
-/// The form of a query-protocol request.
-fn action(request: &Request) -> Option<BTreeMap<String, String>> {
-    if request.query.contains_key("Action") {
-        return Some(request.query.clone());
-    }
-    let typed = request.header("content-type")?;
-    if !typed.starts_with("application/x-www-form-urlencoded") {
-        return None;
-    }
-    let form = form(std::str::from_utf8(&request.body).ok()?);
-    form.contains_key("Action").then_some(form)
-}
-
-/// Key ID, region and service that a request is signed with.
-fn credential(request: &Request) -> (Option<String>, Option<String>, Option<String>) {
-    let scope = request
-        .header("authorization")
-        .and_then(|value| value.split_once("Credential="))
-        .and_then(|(_, rest)| rest.split(',').next());
-    let mut parts = scope.unwrap_or_default().split('/');
-    let mut next = || parts.next().filter(|p| !p.is_empty()).map(str::to_owned);
-    let key = next();
-    let _date = next();
-    (key, next(), next())
 }
 
 /// The good reply to `asked`, or the refusal that AWS itself would give.
@@ -617,139 +454,5 @@ fn imds(request: &Request, good: &Good, state: &mut State, now: DateTime<Utc>) -
             )
         }
         _ => not_found(),
-    }
-}
-
-/// An error as this service words it.
-pub fn refusal(service: Service, status: u16, code: &str, message: &str) -> Reply {
-    let reply = match service {
-        Service::Ecr | Service::EcrPublic | Service::Registry | Service::Unknown => Reply::new(
-            status,
-            "application/x-amz-json-1.1",
-            json!({ "__type": code, "message": message }).to_string(),
-        ),
-        Service::Sts => {
-            let message = message.replace('&', "&amp;").replace('<', "&lt;");
-            Reply::new(
-                status,
-                "text/xml",
-                format!(
-                    "<ErrorResponse xmlns=\"{XMLNS}\"><Error><Type>Sender</Type>\
-                     <Code>{code}</Code><Message>{message}</Message></Error>\
-                     <RequestId>fake-request</RequestId></ErrorResponse>"
-                ),
-            )
-        }
-        Service::Sso => Reply::new(
-            status,
-            "application/json",
-            json!({
-                "message": message,
-                "__type": format!("com.amazonaws.switchboard.portal#{code}"),
-            })
-            .to_string(),
-        )
-        .with("x-amzn-ErrorType", code),
-        Service::Oidc => Reply::new(
-            status,
-            "application/json",
-            json!({ "error": snake(code), "error_description": message }).to_string(),
-        )
-        .with("x-amzn-ErrorType", code),
-        Service::Signin => Reply::new(
-            status,
-            "application/json",
-            json!({ "error": "TOKEN_EXPIRED", "message": message }).to_string(),
-        )
-        .with("x-amzn-ErrorType", code),
-        Service::Container => Reply::new(
-            status,
-            "application/json",
-            json!({ "code": code, "message": message }).to_string(),
-        ),
-        Service::Imds | Service::ImdsToken => Reply::new(
-            status,
-            "text/plain",
-            json!({ "Code": code, "Message": message }).to_string(),
-        ),
-    };
-    reply.with("x-amzn-RequestId", "fake-request")
-}
-
-/// `InvalidGrantException` as OAuth spells it.
-fn snake(code: &str) -> String {
-    let mut out = String::new();
-    for c in code.trim_end_matches("Exception").chars() {
-        if c.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-    out
-}
-
-/// A good reply's body with `depth` arrays inside one another beside what was asked for.
-pub fn deepened(mut reply: Reply, depth: usize) -> Reply {
-    if reply.body.first() == Some(&b'{') {
-        let mut body = br#"{"deep":"#.to_vec();
-        body.resize(body.len() + depth, b'[');
-        body.resize(body.len() + depth, b']');
-        body.push(b',');
-        body.extend_from_slice(&reply.body[1..]);
-        reply.body = body;
-    }
-    reply
-}
-
-/// The body of a scripted status, its placeholders filled in.
-pub fn filled(body: &str, state: &mut State) -> String {
-    if !body.contains('$') {
-        return body.to_owned();
-    }
-    let expires = Utc::now() + TimeDelta::seconds(TOKEN_LIFE);
-    let mut body = body.replace("$EXPIRES", &expires.timestamp().to_string());
-    if body.contains("$TOKEN") || body.contains("$PASSWORD") {
-        let token = authorization_token(None, expires, state);
-        let password = state.passwords.last().cloned().unwrap_or_default();
-        body = body
-            .replace("$TOKEN", &token)
-            .replace("$PASSWORD", &password);
-    }
-    body
-}
-
-/// What a plain answer makes of the request, for those answers that carry a whole reply.
-pub fn whole(asked: &Asked, request: &Request, answer: &Answer, state: &mut State) -> Reply {
-    match answer {
-        Answer::Ok(good) => reply(asked, request, good, state),
-        Answer::Status {
-            code,
-            body,
-            content_type,
-            headers,
-        } => {
-            let json = "application/x-amz-json-1.1";
-            let typed = content_type.as_deref().unwrap_or(json);
-            let mut reply = Reply::new(*code, typed, filled(body, state));
-            for (name, value) in headers {
-                reply = reply.with(name, value);
-            }
-            reply
-        }
-        Answer::AwsError {
-            code,
-            message,
-            status,
-        } => refusal(asked.service, *status, code, message),
-        Answer::Html200 => Reply::new(
-            200,
-            "text/html",
-            "<html><body>Welcome to the hotel's network</body></html>",
-        ),
-        Answer::Redirect { location } => Reply::new(307, "", "").with("Location", location),
-        Answer::DeepJson { depth } => {
-            deepened(reply(asked, request, &Good::default(), state), *depth)
-        }
-        _ => reply(asked, request, &Good::default(), state),
     }
 }

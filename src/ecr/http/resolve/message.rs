@@ -21,7 +21,7 @@ impl Family {
     }
 }
 
-/// What a name server says.
+/// The response of a name server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum DnsAnswer {
     /// None of them: the name exists, but not in this family.

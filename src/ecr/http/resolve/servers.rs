@@ -52,7 +52,7 @@ pub(super) async fn by_servers(
     Err(end)
 }
 
-/// What is known about one family of addresses.
+/// The state of the look-up of one address family.
 struct FamilyLookup {
     family: Family,
     /// How many of the planned queries have been sent.

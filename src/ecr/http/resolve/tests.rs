@@ -10,7 +10,7 @@ use super::files::ResolverSettings;
 use super::servers::by_servers;
 use super::{NotFound, first_of};
 
-/// What a name server does with a question.
+/// A name server's reaction to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Says {
     Address,
@@ -234,7 +234,7 @@ async fn servers_are_asked_in_order() {
     assert!(time < Duration::from_millis(450), "{time:?}");
     let (_, result, _) = ask(&[silent, none], "", NAME).await;
     assert_eq!(result, Err(NotFound::Absent));
-    // Nobody knows.
+    // No resolver has an answer.
     let (_, result, _) = ask(&[failed, closed], "options attempts:1", NAME).await;
     assert_eq!(result, Err(NotFound::Unknown));
     let (_, result, time) = ask(&[silent], "options attempts:1 timeout:1", NAME).await;

@@ -1,0 +1,79 @@
+//! `credential_process`: its streams, its end, its shell.
+
+use crate::sources::{HOST, profile};
+use crate::support::fake::Fake;
+
+#[test]
+fn credential_process_has_no_stdin() {
+    let fake = Fake::start();
+    let helper = profile(&fake, "[profile dev]\ncredential_process = sh ~/process\n")
+        .file("~/process", "cat; echo first >&2; echo second >&2; exit 3");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("first"), "{output:?}");
+    assert!(!output.stderr.contains("second"), "{output:?}");
+}
+
+#[test]
+fn a_credential_process_does_not_outlive_the_deadline() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\ncredential_process = sh -c 'echo $$ > ~/pid; sleep 300'\n",
+    )
+    .env("AWS_ECR_TIMEOUT", "1");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.elapsed < std::time::Duration::from_secs(3),
+        "{output:?}"
+    );
+    let pid = helper.read("~/pid");
+    expect_end(pid.trim());
+}
+
+/// A killed process takes a moment to go.
+fn expect_end(pid: &str) {
+    let status = std::path::Path::new("/proc").join(pid).join("status");
+    let mut state = String::new();
+    for _ in 0..200 {
+        state = std::fs::read_to_string(&status).unwrap_or_default();
+        if state.is_empty() || state.contains("zombie") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it still runs: {state}");
+}
+
+#[cfg(unix)]
+#[test]
+fn credential_process_shell_ignores_path() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\
+         \"AKIAFAKEPROCESS00001\",\"SecretAccessKey\":\"s\"}'\n",
+    );
+    helper.file("~/sh", "planted").env("PATH", "").secret(HOST);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_credential_process_ends_with_us() {
+    let fake = Fake::start();
+    let helper = profile(
+        &fake,
+        "[profile dev]\ncredential_process = sh -c 'echo $$ > ~/pid; sleep 300'\n",
+    );
+    let run = helper.run_of("get").stdin(HOST).spawn();
+    let began = std::time::Instant::now();
+    while !helper.path("~/pid").exists() {
+        assert!(began.elapsed().as_secs() < 20, "it does not start");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let us = rustix::process::Pid::from_child(&run.child);
+    rustix::process::kill_process(us, rustix::process::Signal::TERM).expect("it runs");
+    assert_eq!(run.wait().code, Some(1));
+    expect_end(helper.read("~/pid").trim());
+}
