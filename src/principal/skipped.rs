@@ -4,7 +4,6 @@ use super::{Plan, Selection, Source, Surroundings};
 
 impl Surroundings {
     /// The sources that the plan does not use, in the order of the AWS CLI, each with the reason.
-    #[expect(clippy::too_many_lines, reason = "one source after the other")]
     pub fn skipped_sources(&self, plan: &Plan, selection: &Selection) -> Vec<String> {
         let set = |name: &str| self.env.var(name).is_some();
         let first = first_of(plan, selection);
@@ -65,7 +64,7 @@ impl Surroundings {
     }
 }
 
-/// What comes before a source that is set and not used.
+/// The source that comes before one that is set and not used.
 fn first_of(plan: &Plan, selection: &Selection) -> String {
     match (&selection.profile, &plan.profile) {
         (Some(profile), _) => format!("{} names a profile", profile.named_by),

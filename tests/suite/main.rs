@@ -11,6 +11,7 @@
 mod support;
 
 mod cmd;
+mod conventions;
 mod fake;
 mod faults;
 mod fleet;

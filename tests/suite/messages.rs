@@ -1,4 +1,4 @@
-//! The parts of a failure's message: the registry first, a cause of one line, a hint, and the rest in the debug
+//! The message of a failure: the registry first, a cause of one line, a hint, the rest in the debug
 //! log.
 
 use crate::support::fake::{Answer, Fake, Script};

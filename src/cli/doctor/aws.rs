@@ -17,7 +17,6 @@ use crate::token::Login;
 /// By how much a clock may be wrong without a word; AWS refuses five minutes.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(60);
 
-#[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn check(
     context: &mut Context<'_>,
     subject: Option<&DoctorSubject>,
@@ -70,7 +69,7 @@ pub(super) fn check(
     checks
 }
 
-/// Who we are and a new password, and how that lets us into the registry.
+/// The identity, a new password, and the admission to the registry with it.
 fn ask_aws(
     context: &mut Context<'_>,
     surroundings: Surroundings,
