@@ -133,6 +133,11 @@ impl Config {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
+    /// Why one of the files cannot be read, if so.
+    pub fn unreadable(&self) -> Option<&ConfigFileError> {
+        self.files.iter().find_map(|file| file.unreadable.as_ref())
+    }
+
     /// Everything that is wrong with the files, also in sections that are not used. Reads them
     /// whole, so this is for the debug log, and for when the files hold no credentials: what is
     /// wrong there may be the reason.

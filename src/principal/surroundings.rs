@@ -287,6 +287,11 @@ impl Surroundings {
 
     /// There is no profile of this name.
     pub(super) fn unknown_profile(&self, profile: &str, named_by: &str) -> Problem {
+        // It may be in the file that cannot be read.
+        let config = self.config.as_ref().ok();
+        if let Some(error) = config.and_then(Config::unreadable) {
+            return problem::file(error);
+        }
         match self.paths.config {
             Some(_) => problem::unknown_profile(profile, named_by, &self.profiles()),
             None => problem::profile_without_home(profile, named_by),

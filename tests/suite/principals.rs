@@ -210,6 +210,15 @@ fn half_of_the_variables_is_an_error() {
     helper.secret(HOST);
 }
 
+#[test]
+fn a_profile_in_an_unreadable_file_is_not_missing() {
+    let helper = Helper::new().env("AWS_PROFILE", "dev");
+    std::fs::create_dir_all(helper.path("~/.aws/config")).expect("writable");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("cannot read"), "{output:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn variables_that_are_not_utf8_are_errors() {
