@@ -36,10 +36,40 @@ pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
     Ok(rustix::io::retry_on_intr(open)?.into())
 }
 
+/// Opens a link itself, which is not a file then: FILE_FLAG_OPEN_REPARSE_POINT.
+#[cfg(windows)]
+pub(crate) const NO_LINKS: u32 = 0x0020_0000;
+
 /// Opens a file to read it.
-#[cfg(not(unix))]
-pub(crate) fn open(path: &Path, _: Links) -> io::Result<File> {
-    File::open(path)
+#[cfg(windows)]
+pub(crate) fn open(path: &Path, links: Links) -> io::Result<File> {
+    use std::os::windows::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    if links == Links::Refuse {
+        options.custom_flags(NO_LINKS);
+    }
+    options.read(true).open(path)
+}
+
+/// Puts a file in place of another one.
+#[cfg(not(windows))]
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::rename(from, to)
+}
+
+/// Puts a file in place of another one. What another program has open for a moment, a virus
+/// scanner say, cannot be replaced.
+#[cfg(windows)]
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    for _ in 0..10 {
+        match std::fs::rename(from, to) {
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && !to.is_dir() => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
+    std::fs::rename(from, to)
 }
 
 /// Reads a file of at most `limit` bytes, without a `stat` first.

@@ -59,7 +59,7 @@ impl Owner {
         if !meta.is_file() {
             return Err(untrusted(path, "is not a file"));
         }
-        match self.why_untrusted(meta) {
+        match self.why_untrusted(path, meta) {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(()),
         }
@@ -96,7 +96,7 @@ impl Owner {
 
     /// Renames; a directory in place of the file is removed.
     fn replace(self, from: &Path, to: &Path) -> Result<(), Error> {
-        let Err(error) = rename(from, to) else {
+        let Err(error) = crate::fs::rename(from, to) else {
             return Ok(());
         };
         match fs::symlink_metadata(to) {
@@ -144,25 +144,6 @@ impl Owner {
             fs::remove_file(path).map_err(drop)
         }
     }
-}
-
-#[cfg(not(windows))]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)
-}
-
-/// Renames. What another program has open for a moment, a virus scanner say, cannot be replaced.
-#[cfg(windows)]
-fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    for _ in 0..10 {
-        match fs::rename(from, to) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && !to.is_dir() => {
-                std::thread::sleep(std::time::Duration::from_millis(10));
-            }
-            done => return done,
-        }
-    }
-    fs::rename(from, to)
 }
 
 /// A new file `.<stem>.<pid>.<n>.tmp`.
@@ -222,8 +203,8 @@ fn refuse_links(options: &mut OpenOptions) {
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
         options.custom_flags(flags.bits().cast_signed());
     }
-    #[cfg(not(unix))]
-    let _ = options;
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::custom_flags(options, crate::fs::NO_LINKS);
 }
 
 fn private(options: &mut OpenOptions) {

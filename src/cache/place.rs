@@ -37,7 +37,7 @@ impl Owner {
     }
 
     /// Why another user could have tampered with a file or directory of the cache.
-    pub(super) fn why_untrusted(self, meta: &Metadata) -> Option<&'static str> {
+    pub(super) fn why_untrusted(self, _: &Path, meta: &Metadata) -> Option<&'static str> {
         use std::os::unix::fs::MetadataExt;
         if meta.uid() != self.euid {
             Some("is owned by another user")
@@ -72,13 +72,20 @@ impl Owner {
     }
 }
 
+/// On Windows by access control lists; the directories above the base are left to their owners.
 #[cfg(not(unix))]
 impl Owner {
     pub(super) fn current() -> Self {
         Self {}
     }
 
-    pub(super) fn why_untrusted(self, _: &Metadata) -> Option<&'static str> {
+    #[cfg(windows)]
+    pub(super) fn why_untrusted(self, path: &Path, _: &Metadata) -> Option<&'static str> {
+        super::acl::why_path_untrusted(path)
+    }
+
+    #[cfg(not(windows))]
+    pub(super) fn why_untrusted(self, _: &Path, _: &Metadata) -> Option<&'static str> {
         None
     }
 
@@ -141,7 +148,7 @@ impl Owner {
         if !meta.is_dir() {
             return Err(untrusted(path, "is not a directory"));
         }
-        match self.why_untrusted(meta) {
+        match self.why_untrusted(path, meta) {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(()),
         }
@@ -259,12 +266,16 @@ fn make_directory(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Sets a directory of ours to 0700, whatever the umask removed or its owner added.
+/// Sets a directory of ours to 0700, whatever the umask removed or its owner added; on Windows, lets
+/// only the user in.
 fn restrict_directory(path: &Path) -> Result<(), Error> {
     let meta = fs::symlink_metadata(path).map_err(io_error("stat", path))?;
     if meta.is_dir() {
         // A file system without modes refuses; the later check uses the mode that it shows.
         let _ = set_mode(path, &meta, 0o700);
+        // One without access control lists as well.
+        #[cfg(windows)]
+        let _ = super::acl::restrict(path);
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ impl Original {
             .and_then(|()| self.keep_owner(&file))
             .and_then(|()| file.sync_all().map_err(write_failed))
             .and_then(|()| self.check_unchanged())
-            .and_then(|()| fs::rename(&temp, &self.target).map_err(write_failed));
+            .and_then(|()| crate::fs::rename(&temp, &self.target).map_err(write_failed));
         if written.is_err() {
             // Without a rename the temporary file is of no use.
             let _ = fs::remove_file(&temp);
@@ -177,6 +177,7 @@ fn changed(path: &Path) -> Problem {
     )
 }
 
+#[cfg(unix)]
 fn foreign(path: &Path) -> Problem {
     Problem::new(
         ProblemKind::Configuration,

@@ -71,6 +71,7 @@ pub(super) fn not_utf8(shown: &str, line: usize) -> Problem {
     )
 }
 
+#[cfg(unix)]
 pub(super) fn foreign(shown: &str, owner: u32) -> Problem {
     configuration(
         format!("{shown} belongs to another user (ID {owner}), who could redirect identities"),
@@ -78,6 +79,7 @@ pub(super) fn foreign(shown: &str, owner: u32) -> Problem {
     )
 }
 
+#[cfg(unix)]
 pub(super) fn writable(shown: &str) -> Problem {
     configuration(
         format!("{shown} can be written by other users, who could redirect identities"),

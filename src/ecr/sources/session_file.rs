@@ -130,7 +130,7 @@ fn save_beside(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .create_new(true)
         .open(&temporary)
         .and_then(|mut file| file.write_all(bytes))
-        .and_then(|()| std::fs::rename(&temporary, path));
+        .and_then(|()| crate::fs::rename(&temporary, path));
     if result.is_err() {
         // Whether it was made or not.
         let _ = std::fs::remove_file(&temporary);
