@@ -375,14 +375,13 @@ fn programs_of_other_versions_share_the_directory() {
     helper.age(&host(1), 13 * 3600);
     helper.secret(&host(2));
     unharmed("after writing");
-    let list = helper.run_of("list").run();
-    assert_eq!(list.code, Some(0));
-    assert!(list.stdout.contains(HOST), "{list:?}");
+    assert!(helper.run_of("list").run().stdout.contains(HOST));
     unharmed("after listing");
     // An entry of this program's name and another version is a miss, and is replaced.
+    let other = format!("{}.json", name("b"));
     let own = helper.files(&dir).into_iter().find(|file| {
-        let name = file.to_string_lossy().into_owned();
-        name.ends_with(".json") && !name.starts_with('b') && name.len() == 69
+        let name = file.to_string_lossy();
+        name.ends_with(".json") && name != other.as_str() && name.len() == 69
     });
     let own = format!("{dir}/{}", own.expect("an entry").display());
     let ours = helper.read(&own);
