@@ -35,15 +35,13 @@ fn iso_8601(text: &str) -> Option<DateTime<Utc>> {
 }
 
 fn date(text: &str) -> Option<(NaiveDate, &str)> {
-    for (format, length) in [("%Y-%m-%d", 10), ("%Y%m%d", 8)] {
-        let Some((date, rest)) = text.split_at_checked(length) else {
-            continue;
-        };
-        if let Ok(date) = NaiveDate::parse_from_str(date, format) {
-            return Some((date, rest));
-        }
-    }
-    None
+    // Months and days may have one digit.
+    let dashed = NaiveDate::parse_and_remainder(text, "%Y-%m-%d");
+    let found = dashed.or_else(|_| {
+        let (date, rest) = text.split_at_checked(8).unwrap_or_default();
+        Ok::<_, chrono::ParseError>((NaiveDate::parse_from_str(date, "%Y%m%d")?, rest))
+    });
+    found.ok()
 }
 
 fn time_of_day(text: &str) -> Option<NaiveTime> {
@@ -51,14 +49,16 @@ fn time_of_day(text: &str) -> Option<NaiveTime> {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (text, None),
     };
-    let digits: String = whole.chars().filter(char::is_ascii_digit).collect();
-    let colons = whole.len() - digits.len();
-    let seconds = match (digits.len(), colons) {
-        (6, 0 | 2) => digits,
-        (4, 0 | 1) if fraction.is_none() => digits + "00",
+    let parts: Vec<_> = whole.split(':').collect();
+    let (hour, minute, second) = match (parts.as_slice(), whole.len()) {
+        ([hour, minute, second], _) => (*hour, *minute, *second),
+        ([hour, minute], _) if fraction.is_none() => (*hour, *minute, "0"),
+        ([_], 6) => (&whole[..2], &whole[2..4], &whole[4..]),
+        ([_], 4) if fraction.is_none() => (&whole[..2], &whole[2..], "0"),
         _ => return None,
     };
-    let time = NaiveTime::parse_from_str(&seconds, "%H%M%S").ok()?;
+    let number = |text: &str| text.parse().ok().filter(|_| text.len() <= 2);
+    let time = NaiveTime::from_hms_opt(number(hour)?, number(minute)?, number(second)?)?;
     // Fractions of a second decide nothing.
     match fraction {
         Some(fraction) if fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) => {
@@ -116,6 +116,7 @@ mod tests {
             "2030-05-05T21:08:09 -10",
             "Mon, 06 May 2030 07:08:09 GMT",
             "Mon May  6 07:08:09 UTC 2030",
+            "2030-5-6T7:8:9Z",
         ] {
             let found = parse(text).map(|at| at.to_rfc3339());
             assert_eq!(
@@ -138,6 +139,8 @@ mod tests {
             "2030-05-06T07:08:09",
             "2030-13-06T07:08:09Z",
             "2030-05-06T25:08:09Z",
+            "2030-05-06T07:08:60Z",
+            "2030-05-06T007:08:09Z",
             "2030-05-06T07:08:09.Z",
             "2030-05-06T07:08:09+99:99",
             "2030-05-06T07:08:09+1",

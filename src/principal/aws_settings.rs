@@ -197,7 +197,7 @@ impl<'a> Settings<'a> {
         }
     }
 
-    pub(super) fn network(&self) -> Network {
+    pub(super) fn network(&self) -> Result<Network, Problem> {
         let named = self
             .env
             .path("AWS_CA_BUNDLE")
@@ -211,13 +211,19 @@ impl<'a> Settings<'a> {
             let path = self.env.path("REQUESTS_CA_BUNDLE")?;
             Some(("REQUESTS_CA_BUNDLE".to_owned(), path))
         });
-        let max_attempts = self.either("AWS_MAX_ATTEMPTS", "max_attempts");
-        Network {
+        const VARIABLE: &str = "AWS_MAX_ATTEMPTS";
+        const KEY: &str = "max_attempts";
+        let max_attempts = match self.either(VARIABLE, KEY) {
+            None => None,
+            Some(text) => match text.trim().parse::<i64>() {
+                Ok(attempts) => u32::try_from(attempts).ok().filter(|&n| n > 0),
+                Err(_) => return Err(problem::bad_number(VARIABLE, KEY, &text)),
+            },
+        };
+        Ok(Network {
             ca_bundle: ca_bundle.map(|(setting, path)| CaBundle { setting, path }),
-            max_attempts: max_attempts
-                .and_then(|text| text.trim().parse().ok())
-                .filter(|&attempts| attempts > 0),
-        }
+            max_attempts,
+        })
     }
 }
 

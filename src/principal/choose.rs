@@ -74,7 +74,7 @@ pub fn plan(
         roles,
         api,
         profile: from_profile.then_some(selected.name),
-        network: settings.network(),
+        network: settings.network()?,
         identity,
         session_digest,
         cli_cache,
@@ -104,7 +104,7 @@ pub fn connection(
     let config = surroundings.config().ok();
     let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());
     let settings = Settings::new(&surroundings.env, config, section.as_ref(), registry)?;
-    Ok((settings.registry_api()?, settings.network()))
+    Ok((settings.registry_api()?, settings.network()?))
 }
 
 /// The profile in force.

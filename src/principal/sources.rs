@@ -198,7 +198,7 @@ pub(super) fn instance_metadata(
     let number = |variable: &str, key: &str| match settings.either(variable, key) {
         None => Ok(None),
         Some(text) => match text.trim().parse::<f64>() {
-            Ok(number) if number > 0.0 && number < 1e6 => Ok(Some(number)),
+            Ok(number) if number > 0.0 && number.is_finite() => Ok(Some(number.min(1e6))),
             _ => Err(problem::bad_number(variable, key, &text)),
         },
     };

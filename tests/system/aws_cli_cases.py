@@ -7,6 +7,7 @@ from aws_cli_base import *
 from aws_cli_endpoints import *
 from aws_cli_files import *
 from aws_cli_generated import *
+from aws_cli_odd import *
 from aws_cli_sources import *
 
 SEED = 20261121
@@ -50,7 +51,7 @@ DIFFERENCES = {
         "Asks `portal.sso.us-east-1a.amazonaws.com` for `sso_region = us-east-1a`", "Refuses it",
         "what is not a region must not become a host name"),
     "blank settings": (
-        "Refuses blank settings such as `external_id =`, `login_session =` next to keys, an empty "
+        "Refuses blank settings such as `external_id =`, `login_session =` or `credential_process =` next to keys, an empty "
         "`AWS_PROFILE`, `AWS_CA_BUNDLE` or endpoint mode, and blanks around a URL",
         "Takes them as not set, and ignores the blanks",
         "the AWS CLI fails there, and what is blank names nothing"),
@@ -89,6 +90,19 @@ DIFFERENCES = {
     "no scheme": (
         "Takes `//host` as an endpoint", "Refuses a URL without `http://` or `https://`",
         "whether to encrypt must not be guessed"),
+    "blanks in names": (
+        "Looks for a profile with the quotes, and the blanks around them, that are in `AWS_PROFILE` or `source_profile`",
+        "Ignores them, if no profile has that very name", "the AWS CLI fails there, and one profile is meant"),
+    "other settings": (
+        "Refuses invalid values of settings such as `retry_mode`, `account_id_endpoint_mode`, `max_attempts = 0`, "
+        "and of metadata's where it is not used",
+        "Ignores what decides nothing here", "none of them says who signs, or where"),
+    "blanks in keys": (
+        "Sends keys with white space in them, and is refused by AWS", "Refuses them before any call",
+        "the message says what is wrong"),
+    "defaults_mode": (
+        "Asks instance metadata for the region with `defaults_mode = auto`", "Does not",
+        "time limits are this program's own"),
     "metadata": (
         "Gives up instance metadata after one faulty response",
         "Tries again within the deadline, and without a session token after HTTP 400 too",
@@ -103,7 +117,7 @@ SHOWN_BY = {
         credentials file: spaces in the header; credentials file: tab after the name""",
     "other partition": "role: ARN of China; SSO: region of China",
     "region of SSO": "SSO: region that is none",
-    "blank settings": """role: with blank external ID; login: blank, keys; endpoint: blanks around;
+    "blank settings": """odd: blank process in credentials; role: with blank external ID; login: blank, keys; endpoint: blanks around;
         metadata: mode ''; metadata: mode ' ipv6 '; certificates: REQUESTS_CA_BUNDLE=;
         certificates: AWS_CA_BUNDLE=; profile empty""",
     "switches": """metadata: AWS_IMDS_USE_IPV6 ' true '; metadata: disabled ' true ';
@@ -119,6 +133,11 @@ SHOWN_BY = {
     "global STS": "endpoint: STS legacy endpoint",
     "no scheme": "endpoint: odd '//one.corp.example'",
     "metadata": "metadata: token 400; metadata: one attempt",
+    "blanks in names": """odd: AWS_PROFILE ' dev'; odd: AWS_PROFILE 'dev\\t'; odd: AWS_PROFILE '"dev"'; odd: source '"dev"'""",
+    "other settings": """odd: AWS_MAX_ATTEMPTS=0; odd: AWS_RETRY_MODE=bogus; odd: AWS_ACCOUNT_ID_ENDPOINT_MODE=bogus;
+        odd: max_attempts = 0; odd: metadata_service_timeout = x; odd: sts_regional_endpoints = bogus""",
+    "blanks in keys": "odd: ID ' AKIAENV'; odd: ID in a file 'AKIA ENV'",
+    "defaults_mode": "odd: defaults_mode = auto",
 }
 
 
@@ -128,7 +147,7 @@ def explained(case, cli, ours):
         return ""
     if cli.failed and "ConfigParseError" in cli.error and not ours.failed:
         return "unused faults"
-    if "is incomplete" in ours.error and cli.signer().startswith(("ASIAEC2", "ASIAECS")):
+    if "is incomplete" in ours.error and cli.signer().startswith(("ASIAEC2", "ASIAECS", "ASIAWEB")):
         return "half settings"
     named = "AWS_PROFILE" in case.env and "AWS_WEB_IDENTITY_TOKEN_FILE" in case.env
     if named and "ASIAWEB" in cli.signer() and ours.signer():
@@ -164,5 +183,5 @@ def page_table():
     return "\n".join(rows) + "\n"
 
 
-GROUPS = (web_identity, retired, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
+GROUPS = (odd, web_identity, retired, both_files, roles, environment, sso, mfa, processes, login, containers, endpoints, certificates,
           bytes_and_files, paths, names, layout, comments, metadata)

@@ -151,10 +151,14 @@ fn sources_are_called_in_their_partition() {
 
 #[test]
 fn no_attempt_at_all_is_no_setting() {
-    for (text, expected) in [("0", None), ("1", Some(1)), ("-1", None), ("many", None)] {
-        let vars = [KEYS[0], KEYS[1], ("AWS_MAX_ATTEMPTS", text)];
-        let network = Home::new("").plan(&vars).expect("plan").network;
+    let plan = |text| Home::new("").plan(&[KEYS[0], KEYS[1], ("AWS_MAX_ATTEMPTS", text)]);
+    for (text, expected) in [("0", None), (" 1 ", Some(1)), ("-1", None)] {
+        let network = plan(text).expect("plan").network;
         assert_eq!(network.max_attempts, expected, "{text}");
+    }
+    for text in ["many", "1.5", "1e1"] {
+        let problem = plan(text).expect_err(text).to_string();
+        assert!(problem.contains("AWS_MAX_ATTEMPTS"), "{problem}");
     }
 }
 
