@@ -83,7 +83,12 @@ impl Env {
             // One pass: each look-up by name would go through the whole environment.
             Vars::Process => std::env::vars_os()
                 .filter_map(|(name, value)| {
-                    let index = names.binary_search(&name.to_str()?).ok()?;
+                    let mut name = Cow::Borrowed(name.to_str()?);
+                    // There, the system finds variables in any case.
+                    if cfg!(windows) {
+                        name = Cow::Owned(name.to_ascii_uppercase());
+                    }
+                    let index = names.binary_search(&&*name).ok()?;
                     Some((Cow::Borrowed(names[index]), value))
                 })
                 .collect(),
