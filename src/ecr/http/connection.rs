@@ -118,6 +118,8 @@ impl Shared {
         self.doing(format!("connecting to {endpoint}"));
         match early.await {
             Ok(Ok(sender)) => Ok(still_open(Some(sender)).await),
+            // The credential source may have brought up the network that knows the name.
+            Ok(Err(Failure::Dns { .. })) => Ok(None),
             Ok(Err(failure)) => Err(failure),
             // The task has panicked or was cancelled.
             Err(_) => Ok(None),
