@@ -40,7 +40,7 @@ Usage: ecr-login doctor [OPTION]... [REGISTRY | IMAGE]
 Without a registry, the first that docker's configuration gives to this program.
 Of an image, also whether it exists and may be pulled.
 
-  --push    also whether the image may be pushed; changes nothing in the registry
+  --push    also whether the image may be pushed; pushes nothing
   --json    print a JSON object
   --redact  mask account IDs, names and paths, for a bug report
 

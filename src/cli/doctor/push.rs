@@ -2,8 +2,8 @@
 //!
 //! Each request is one that a push makes and that cannot be completed: the upload is one byte under
 //! the digest of other bytes, and the manifest names a configuration that was never uploaded and is
-//! sent under its own digest, so that no tag can move. An unfinished upload ends by itself; it is
-//! cancelled all the same. IAM decides before any of that is looked at, so a refusal other than a
+//! sent under its own digest, so that no tag can move. An unfinished upload expires; where a
+//! registry can cancel one, it is cancelled. IAM decides before any of that is looked at, so a refusal other than a
 //! denial means that the action is allowed.
 
 use std::fmt::Write;
@@ -102,7 +102,7 @@ impl PushTrial<'_, '_, '_> {
             target: &last,
             ..VisitRequest::default()
         };
-        // ECR does not have it; an upload that is not completed ends by itself.
+        // ECR cannot; there, an upload that is not completed expires.
         let _ = self.visit.send(&cancel);
     }
 
@@ -127,7 +127,7 @@ impl PushTrial<'_, '_, '_> {
             body,
         };
         match self.visit.send(&request) {
-            Ok(response) if is_allowed(&response) => {
+            Ok(response) if is_allowed(method, &response) => {
                 self.allowed.push(self.visit.subject.action(action));
                 Some(response)
             }
@@ -161,14 +161,20 @@ impl PushTrial<'_, '_, '_> {
     }
 }
 
-/// Whether the registry took the request, or refused it for what is in it.
-fn is_allowed(response: &RegistryResponse) -> bool {
-    let code = response.error.as_ref().map_or("", |(code, _)| code);
-    !matches!(response.status, 401 | 403 | 405 | 429 | 500..)
-        && !matches!(
+/// Whether the registry took the request, or refused it for what is in it. A redirect, or a refusal
+/// without a registry's error code, is the answer of something else.
+fn is_allowed(method: &str, response: &RegistryResponse) -> bool {
+    let code = response.error.as_ref().map(|(code, _)| code.as_str());
+    match (response.status, code) {
+        (200..=299, _) => true,
+        (404, None) => method == "HEAD",
+        (401 | 403 | 405 | 429, _) | (_, None) => false,
+        (400..=499, Some(code)) => !matches!(
             code,
             "NAME_UNKNOWN" | "DENIED" | "UNAUTHORIZED" | "UNSUPPORTED"
-        )
+        ),
+        _ => false,
+    }
 }
 
 fn digest_of(bytes: &[u8]) -> String {
@@ -178,4 +184,35 @@ fn digest_of(bytes: &[u8]) -> String {
         let _ = write!(digest, "{byte:02x}");
     }
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_registry_allows_or_refuses_a_push() {
+        for (method, status, code, expected) in [
+            ("POST", 202, None, true),
+            ("HEAD", 404, None, true),
+            ("PUT", 400, Some("DIGEST_INVALID"), true),
+            ("PUT", 404, Some("BLOB_UPLOAD_UNKNOWN"), true),
+            ("POST", 404, Some("NAME_UNKNOWN"), false),
+            ("POST", 403, Some("DENIED"), false),
+            // Of a redirector, a proxy, a firewall.
+            ("PUT", 307, None, false),
+            ("PUT", 400, None, false),
+            ("POST", 404, None, false),
+            ("POST", 502, Some("BLOB_UNKNOWN"), false),
+        ] {
+            let response = RegistryResponse {
+                status,
+                error: code.map(|code| (code.to_owned(), String::new())),
+                location: None,
+                challenge: None,
+                body: Vec::new().into(),
+            };
+            assert_eq!(is_allowed(method, &response), expected, "{method} {status}");
+        }
+    }
 }

@@ -11,6 +11,8 @@ pub(super) fn report(
 ) {
     let surroundings = Surroundings::read(context.env, context.log);
     let mut names = surroundings.profile_names().unwrap_or_default();
+    let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ECR_PROFILE"];
+    names.extend(named.iter().filter_map(|name| context.env.var(name)));
     names.retain(|name| name != "default");
     if let Some(subject) = subject {
         if subject.is_own_name() {
@@ -18,7 +20,12 @@ pub(super) fn report(
         }
         if let Some(image) = &subject.image {
             let both = format!("{}/{}", subject.host, image.repository);
-            names.extend([image.shown.clone(), image.repository.clone(), both]);
+            names.extend([
+                image.shown.clone(),
+                image.repository.clone(),
+                image.reference.clone(),
+                both,
+            ]);
         }
     }
     // A proxy is named by host and port.
@@ -36,24 +43,50 @@ pub(super) fn report(
 }
 
 fn mask(text: &str, names: &[String]) -> String {
+    let text = mask_quoted(text);
     let words = text.split_inclusive(' ').map(|word| {
-        let end = word.trim_end_matches([' ', ',', ';', ':', ')']).len();
+        let end = word
+            .trim_end_matches([' ', ',', ';', ':', ')', '?', '.', ']'])
+            .len();
         let (inner, tail) = word.split_at(end);
         let opened = inner.trim_start_matches(['(', '"', '\'']).len();
         let (head, inner) = inner.split_at(inner.len() - opened);
         let bare = inner.trim_end_matches(['"', '\'']);
         let masked = match bare {
-            bare if bare.starts_with('/') || bare.starts_with("~/") => "<path>".to_owned(),
+            bare if is_path(bare) => "<path>".to_owned(),
             bare if bare.starts_with("arn:") => mask_arn(bare),
             bare if names.iter().any(|name| name == bare) => "<name>".to_owned(),
             bare => match bare.split_once('=') {
                 Some((key, _)) if key.starts_with("AWS_") => format!("{key}=<name>"),
+                Some((key, value)) if is_path(value) => format!("{key}=<path>"),
                 _ => mask_digits(bare),
             },
         };
         format!("{head}{masked}{}{tail}", &inner[bare.len()..])
     });
     words.collect()
+}
+
+/// Quoted is what a user wrote: names, which may hold spaces and be misspelt.
+fn mask_quoted(text: &str) -> String {
+    let pieces: Vec<_> = text.split('"').collect();
+    let last = pieces.len() - 1;
+    let masked = pieces.iter().enumerate().map(|(index, piece)| {
+        let is_quoted = index % 2 == 1 && index < last;
+        match is_quoted && !matches!(*piece, "default" | "ecr-login") {
+            true => "<name>",
+            false => piece,
+        }
+    });
+    masked.collect::<Vec<_>>().join("\"")
+}
+
+fn is_path(word: &str) -> bool {
+    let is_drive = |word: &str| word.as_bytes().get(1..3) == Some(br":\");
+    word.starts_with(['/', '\\'])
+        || word.starts_with("~/")
+        || word.starts_with("~\\")
+        || is_drive(word)
 }
 
 /// Keeps the kind of resource: `arn:aws:sts::<account>:assumed-role/<name>`.
@@ -128,6 +161,12 @@ mod tests {
                 "there is no profile \"prod\", which",
                 "there is no profile \"<name>\", which",
             ),
+            (
+                "set AWS_PROFILE; did you mean \"acme prod\"?",
+                "set AWS_PROFILE; did you mean \"<name>\"?",
+            ),
+            ("C:\\Users\\jane: not there", "<path>: not there"),
+            ("SSL_CERT_DIR=/data/corp", "SSL_CERT_DIR=<path>"),
             ("12 seconds off", "12 seconds off"),
             ("(AKIAIOSFODNN7EXAMPLE)", "(<key>)"),
         ] {

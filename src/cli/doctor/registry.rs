@@ -66,7 +66,7 @@ fn pull(visit: &mut Visit<'_, '_>, image: &Image, with_push: bool) -> (Vec<Check
     const ABOUT: &str = "image";
     let response = match manifest(visit, image, &image.reference) {
         Ok(response) => response,
-        Err(problem) => return (vec![Check::failed(ABOUT, &problem)], true),
+        Err(problem) => return (vec![Check::failed(ABOUT, &problem)], false),
     };
     if response.status == 200 {
         let mut checks = vec![Check::ok(ABOUT, format!("{} exists", image.shown))];

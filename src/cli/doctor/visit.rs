@@ -93,7 +93,8 @@ impl<'a, 'c> Visit<'a, 'c> {
         let password = self.password.clone();
         let given = self.once(&token, &url_of_token, password.as_ref())?;
         let Some(token) = token_in(&given) else {
-            return Ok(given);
+            // A page without a token is not the registry's consent.
+            return Ok(if given.status == 200 { response } else { given });
         };
         self.bearer = Some(RegistryLogin::Bearer(token));
         let login = self.bearer.clone();
@@ -151,8 +152,18 @@ fn realm(challenge: &str) -> Option<String> {
         return None;
     }
     let value = |name: &str| {
-        let rest = parameters.split_once(&format!("{name}=\""))?.1;
-        Some(rest.split('"').next().unwrap_or_default())
+        let start = format!("{name}=\"");
+        let mut quoted = parameters.split_inclusive('"');
+        let rest = loop {
+            let (key, value) = (quoted.next()?, quoted.next()?);
+            if key
+                .trim_start_matches([',', ' '])
+                .eq_ignore_ascii_case(&start)
+            {
+                break value;
+            }
+        };
+        Some(rest.trim_end_matches('"'))
     };
     let realm = value("realm")?;
     // Only what can stand in a query as it is: nothing that a registry needs is lost.
@@ -165,7 +176,10 @@ fn realm(challenge: &str) -> Option<String> {
         .collect();
     Some(match query.is_empty() {
         true => realm.to_owned(),
-        false => format!("{realm}?{}", query.join("&")),
+        false => {
+            let mark = if realm.contains('?') { '&' } else { '?' };
+            format!("{realm}{mark}{}", query.join("&"))
+        }
     })
 }
 
@@ -195,6 +209,10 @@ mod tests {
                 Some("https://public.ecr.aws/token/?service=public.ecr.aws&scope=aws"),
             ),
             ("bearer realm=\"https://h/t\"", Some("https://h/t")),
+            (
+                "Bearer realm=\"https://h/t?a=b\", xscope=\"x\", service=\"s\"",
+                Some("https://h/t?a=b&service=s"),
+            ),
             (
                 "Bearer realm=\"https://h/t\",scope=\"a&b\"",
                 Some("https://h/t"),
