@@ -136,7 +136,7 @@ ABSENT = (
     Case("OIDC has no FIPS endpoint there", US, {**PROFILE, **FIPS}, sso(WEST, expires_in=-60),
          fails=("IAM Identity Center has no FIPS endpoint",)),
     Case("no such region", at("dkr.ecr.xx-nowhere-1.amazonaws.com"),
-         fails=("the name api.ecr.xx-nowhere-1.amazonaws.com does not resolve", "hint: .*region")),
+         fails=("api.ecr.xx-nowhere-1.amazonaws.com does not resolve", "hint: .*region")),
     Case("a resolver that fails proves nothing about FIPS",
          at("dkr.ecr-fips.ap-east-1.amazonaws.com"),
          # musl asks again until the connection takes too long.
