@@ -16,7 +16,7 @@ const INTRODUCTION: &str = "\
 Written by `cargo bench -- --markdown docs/benchmarks.md`. Whole processes, in rounds that take turns,
 each run paired with the `/bin/true` (dynamic, coreutils) just before it; the ratios are medians.
 \"static\" is what `packaging/build-static` makes and what the packages ship, \"release\" what
-`cargo build --release` makes, \"go\" Debian's `amazon-ecr-credential-helper` in the same rounds. AWS is a
+`cargo build --release` makes, \"Go 0.6.0\" Debian's `amazon-ecr-credential-helper` in the same rounds. AWS is a
 fake on loopback, in a network namespace of its own.
 ";
 
@@ -151,7 +151,11 @@ pub fn write(options: &Options, measured: &Measured) -> Result<()> {
     }
     println!("{out}");
     if let Some(path) = &options.markdown {
-        fs::write(path, format!("{INTRODUCTION}\n{out}"))?;
+        let rounds = match options.quick {
+            true => "With `--quick`: 20 rounds, 10 where nothing is cached.\n",
+            false => "",
+        };
+        fs::write(path, format!("{INTRODUCTION}{rounds}\n{out}"))?;
     }
     let rows: Vec<_> = measured.rows.iter().map(Row::json).collect();
     let sizes: BTreeMap<_, _> = measured.sizes.iter().cloned().collect();

@@ -59,6 +59,9 @@ pub fn run(options: &Options, inside: bool) -> Result<Measured> {
         let variables = surroundings.certificates(form)?;
         rows.extend(bench.measure(bench.cold_https(title, &variables)?, cold_rounds)?);
     }
+    if inside {
+        rows.extend(bench.measure(bench.without_credentials()?, 1)?);
+    }
     Ok(Measured {
         sizes: bench
             .programs()
@@ -287,7 +290,8 @@ impl<'a> Bench<'a> {
             case.forget = Some(home.cache());
             case.limits = Limits {
                 ratio: Some((5.0, 5.0)),
-                threads: Some(1),
+                // One takes the lock, so that a file system cannot hold up the other.
+                threads: Some(2),
                 peak_kib: Some(12 << 10),
                 calls: Some(1),
                 ..NONE
@@ -297,7 +301,7 @@ impl<'a> Bench<'a> {
             let mut case = self.case("cold get over http: role", program, "get", &home);
             case.forget = Some(home.cache());
             case.limits = Limits {
-                threads: Some(1),
+                threads: Some(2),
                 peak_kib: Some(12 << 10),
                 calls: Some(2),
                 ..NONE
@@ -339,13 +343,28 @@ impl<'a> Bench<'a> {
                     };
                     if at_once == 1 {
                         case.limits.go = Some(0.7);
-                        // One thread runs everything, one waits for the system's resolver.
-                        case.limits.threads = Some(2);
+                        // One waits for the system's resolver, too.
+                        case.limits.threads = Some(3);
                         case.limits.peak_kib = Some(12 << 10);
                     }
                 }
                 cases.push(case);
             }
+        }
+        Ok(cases)
+    }
+
+    /// The whole wait for instance metadata that never answers.
+    fn without_credentials(&self) -> Result<Vec<Case>> {
+        let mut cases = Vec::new();
+        for program in self.programs() {
+            let mut home = self.home(&format!("none-{}", program.0), Source::Environment)?;
+            home.env
+                .retain(|(name, _)| !name.starts_with("AWS_") || name == "AWS_ENDPOINT_URL");
+            let mut case = self.case("get without credentials", program, "get", &home);
+            case.answers = false;
+            case.limits.calls = Some(0);
+            cases.push(case);
         }
         Ok(cases)
     }

@@ -165,6 +165,7 @@ fn lay_out_certificates(scratch: &Path, ours: &str) -> Result<()> {
 fn own_network(scratch: &Path) -> Result<()> {
     tool("ip", ["link", "set", "lo", "up"])?;
     tool("ip", ["address", "add", "169.254.170.2/32", "dev", "lo"])?;
+    silence_metadata()?;
     let hosts = scratch.join("hosts");
     fs::write(
         &hosts,
@@ -179,6 +180,28 @@ fn own_network(scratch: &Path) -> Result<()> {
             OsStr::new("/etc/hosts"),
         ],
     )
+}
+
+/// Sends what goes to instance metadata nowhere, as networks do that have none.
+fn silence_metadata() -> Result<()> {
+    let end = ["type", "veth", "peer", "name", "void"];
+    tool("ip", [&["link", "add", "silent"], &end[..]].concat())?;
+    for link in ["silent", "void"] {
+        tool("ip", ["link", "set", link, "up"])?;
+    }
+    tool(
+        "ip",
+        ["route", "add", "169.254.169.254/32", "dev", "silent"],
+    )?;
+    let neighbour = [
+        "neigh",
+        "add",
+        "169.254.169.254",
+        "lladdr",
+        "02:00:00:00:00:01",
+    ];
+    let permanent = ["dev", "silent", "nud", "permanent"];
+    tool("ip", [&neighbour[..], &permanent[..]].concat())
 }
 
 fn tool<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Result<()> {

@@ -240,3 +240,49 @@ fn words_are_those_of_the_field() {
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
+
+/// The cells of a row of `docs/benchmarks.md`, from the program's name on.
+fn benchmark(page: &str, scenario: &str, program: &str) -> Vec<String> {
+    let start = format!("| {scenario} | {program} |");
+    let row = page.lines().find(|line| line.starts_with(&start));
+    let row = row.unwrap_or_else(|| panic!("docs/benchmarks.md lacks {start}"));
+    row.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+#[test]
+fn readme_shows_the_benchmarks_figures() {
+    const MS: usize = 3;
+    const TIMES_TRUE: usize = 5;
+    const CALLS: usize = 10;
+    let readme = fs::read_to_string(root().join("README.md")).expect("readable");
+    let page = fs::read_to_string(root().join("docs/benchmarks.md")).expect("readable");
+    let number = |cell: &str| cell.parse::<f64>().expect("a number");
+    let ratio = |row: &[String]| format!("{:.1}", number(&row[TIMES_TRUE]));
+    let burst = |row: &[String]| format!("{:.0} ms, {} calls", number(&row[MS]), row[CALLS]);
+    let seconds = |row: &[String]| format!("{:.0} s", number(&row[MS]) / 1000.0);
+    type Shown<'a> = &'a dyn Fn(&[String]) -> String;
+    let figures: [(&str, &str, Shown<'_>); 4] = [
+        (
+            "cached password (`/bin/true` = 1)",
+            "warm get: keys in the environment",
+            &ratio,
+        ),
+        (
+            "not cached, over https (`/bin/true` = 1)",
+            "cold get over https: one bundle file",
+            &ratio,
+        ),
+        (
+            "twenty pulls at once, not cached",
+            "twenty at once, over https: one bundle file",
+            &burst,
+        ),
+        ("no credentials at all", "get without credentials", &seconds),
+    ];
+    for (title, scenario, shown) in figures {
+        let of = |program| shown(&benchmark(&page, scenario, program));
+        let row = format!("| {title} | {} | {} |\n", of("static"), of("Go 0.6.0"));
+        let row = row.replace(" 1 calls", " 1 call to ECR");
+        assert!(readme.contains(&row), "README.md lacks\n{row}");
+    }
+}
