@@ -28,8 +28,12 @@ fn main() {
 /// The commit that this is built from: from git, from the package that cargo made of it, or from
 /// the archive that git made of it.
 fn commit() -> Option<String> {
-    println!("cargo::rerun-if-changed=.cargo_vcs_info.json");
-    println!("cargo::rerun-if-changed=packaging/commit");
+    for path in [".cargo_vcs_info.json", "packaging/commit"] {
+        // A file that is not there counts as changed, and everything would be linked again.
+        if Path::new(path).exists() {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
     let is_commit = |text: &&str| text.len() >= 40 && text.bytes().all(|b| b.is_ascii_hexdigit());
     if let Ok(text) = read_to_string(".cargo_vcs_info.json") {
         let (_, rest) = text.split_once("\"sha1\"")?;
