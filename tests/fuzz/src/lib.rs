@@ -26,6 +26,8 @@ pub const PASSWORD: &str = "fuzz-password-sentinel";
 pub struct FakeAws;
 
 impl Issuer for FakeAws {
+    fn connect_early(&mut self, _: &Plan, _: Instant) {}
+
     fn identify(&mut self, _: &Plan, _: Instant) -> Result<Session, Problem> {
         Ok(Session::of_key("AKIAFUZZ"))
     }
