@@ -1,5 +1,6 @@
 //! The chosen source, and the message if there is none; fixtures for the other tests.
 
+mod golden;
 mod keys;
 mod sessions;
 mod settings;

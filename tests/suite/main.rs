@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod choice;
 mod cmd;
 mod conventions;
 mod fake;
