@@ -117,7 +117,7 @@ pub struct Plan {
     /// SHA-256, in hexadecimal, of the SSO or console session that a cached token must have been
     /// obtained with.
     pub session_digest: Option<String>,
-    /// Where the AWS CLI keeps the credentials of roles, if a profile names any.
+    /// Where the AWS CLI keeps the credentials of roles, if any requires MFA.
     pub cli_cache: Option<PathBuf>,
 }
 

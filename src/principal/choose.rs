@@ -65,7 +65,7 @@ pub fn plan(
         Some(_) => Identity::Ambient,
         None => cache_key::identity(registry, &api, &source, &roles),
     };
-    let cli_cache = match roles.iter().any(|role| role.profile.is_some()) {
+    let cli_cache = match roles.iter().any(|role| role.mfa_serial.is_some()) {
         true => surroundings.env.home().map(|home| cli_cache::dir(&home)),
         false => None,
     };

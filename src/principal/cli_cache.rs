@@ -3,13 +3,15 @@
 //!
 //! A credential helper cannot prompt for an MFA code. But once a command of the AWS CLI has, the
 //! role's credentials are there until they expire. A file is named by the SHA-1 of the role's
-//! arguments, as botocore serializes them (`AssumeRoleCredentialFetcher._create_cache_key`).
+//! arguments, as botocore serializes them (`AssumeRoleCredentialFetcher._create_cache_key`). The
+//! keys that the role was assumed with are not among them, and only an MFA device says whose they
+//! were: other roles are assumed anew, so that no password is cached for keys that cannot get it.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use sha1::Sha1;
@@ -26,9 +28,6 @@ use crate::time;
 /// In bytes; the files have about 2 KiB.
 const LIMIT: usize = 1 << 16;
 
-/// The AWS CLI assumes the role anew when less than this is left.
-const REFRESH_WINDOW: TimeDelta = TimeDelta::minutes(15);
-
 /// A role's credentials from the cache of the AWS CLI.
 #[derive(Debug)]
 pub struct KeptRole<'a> {
@@ -41,39 +40,31 @@ pub struct KeptRole<'a> {
 }
 
 impl Plan {
-    /// The credentials of the outermost role that the AWS CLI has kept, if there are any: then
-    /// neither the source nor that role's STS has to be called.
+    /// The credentials of the outermost role with MFA, which the AWS CLI has kept: then neither the
+    /// source nor that role's STS has to be called. None if no role requires MFA.
     ///
-    /// Fails if a role requires MFA and its credentials are not there.
+    /// Fails if there are none that are valid.
     pub fn kept_role(&self, now: DateTime<Utc>) -> Result<Option<KeptRole<'_>>, Problem> {
         let Some(dir) = &self.cli_cache else {
             return Ok(None);
         };
         for (index, role) in self.roles.iter().enumerate().rev() {
-            let Some(profile) = &role.profile else {
+            let (Some(profile), Some(_)) = (&role.profile, &role.mfa_serial) else {
                 continue;
             };
             let file = read(&dir.join(file_name(role)));
-            let left = file.as_ref().map(|file| file.expires_at - now);
-            // Expired ones are used to the end where the AWS CLI would have to prompt.
-            let enough = match role.mfa_serial {
-                Some(_) => TimeDelta::zero(),
-                None => REFRESH_WINDOW,
-            };
-            match file {
-                Some(file) if left.is_some_and(|left| left > enough) => {
-                    return Ok(Some(KeptRole {
-                        keys: file.keys,
-                        role,
-                        remaining: &self.roles[index + 1..],
-                    }));
-                }
-                _ if role.mfa_serial.is_some() => {
+            let has_expired = file.is_some();
+            return match file.filter(|file| file.expires_at > now) {
+                Some(file) => Ok(Some(KeptRole {
+                    keys: file.keys,
+                    role,
+                    remaining: &self.roles[index + 1..],
+                })),
+                None => {
                     let selected = self.profile.as_deref().unwrap_or(profile);
-                    return Err(problem::mfa_required(profile, selected, left.is_some()));
+                    Err(problem::mfa_required(profile, selected, has_expired))
                 }
-                _ => {}
-            }
+            };
         }
         Ok(None)
     }

@@ -1,7 +1,7 @@
 //! The source that is used where several are set up: the one that the AWS CLI uses.
 
 use crate::sources::{HOST, jwt, keys_in, profile, role};
-use crate::support::fake::Fake;
+use crate::support::fake::{Answer, Fake, Script};
 use crate::support::run::{Helper, KEY_ID};
 
 const SSO: &str = "sso_session = corp\nsso_account_id = 123456789012\nsso_role_name = Developer\n";
@@ -172,4 +172,24 @@ fn variables_and_profiles_have_the_aws_clis_order() {
     assert_eq!(first_call(&fake, &helper), "container ");
     let helper = helper.unset("AWS_CONTAINER_CREDENTIALS_FULL_URI");
     assert_eq!(first_call(&fake, &helper), "imds_token ");
+}
+
+#[test]
+fn role_kept_for_other_keys_is_not_used() {
+    let fake = Fake::start();
+    let config = format!(
+        "[profile dev]\nrole_arn = {}\nsource_profile = base\n{}",
+        role("dev"),
+        keys_in("profile base", PROFILE),
+    );
+    // The AWS CLI names the file by the role alone, not by the keys that the role was taken with.
+    let kept = r#"{"Credentials": {"AccessKeyId": "ASIAKEPTFOROTHERKEYS", "SecretAccessKey": "FAKE-SECRET-KEY", "SessionToken": "FAKE-SESSION-TOKEN", "Expiration": "2999-01-01T00:00:00UTC"}}"#;
+    let file = "~/.aws/cli/cache/af854889538ac1a069a8274d5ee4dc500f8b1f91.json";
+    let helper = profile(&fake, &config).file(file, kept);
+    fake.change(|behaviour| {
+        behaviour.sts = Script::always(Answer::error(403, "AccessDenied", "not authorized"));
+    });
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert_eq!(fake.count("ecr"), 0);
 }

@@ -68,6 +68,10 @@ DIFFERENCES = {
     "kept credentials": (
         "Ends with an exception at a faulty file in `~/.aws/cli/cache`", "Ignores the file",
         "the role can be assumed"),
+    "kept roles": (
+        "Uses a role's credentials in `~/.aws/cli/cache` whichever keys assumed it",
+        "Does so if the role has an `mfa_serial`, and assumes others itself",
+        "a cached password must not outlive what those other keys may do"),
     "expired": (
         "Refuses credentials whose source says that they have expired",
         "Sends them, and AWS refuses them", "clocks differ; AWS's counts"),
@@ -125,6 +129,8 @@ SHOWN_BY = {
     "paths": "web identity: ~ in the variable; web identity: ~ in the profile",
     "shell": "process: ~; process: $HOME; process: &&",
     "kept credentials": "kept: junk; kept: credentials missing",
+    "kept roles": """kept: plain role; kept: other zone; kept: UTC; kept: fractions; kept: +00:00; kept: external ID;
+        kept: session name; kept: duration""",
     "expired": "environment keys, expired; container: expires 2020-01-01T00:00:00Z",
     "legacy refresh": "SSO: legacy, expired, with a refresh token",
     "container names": "container: full URI http://evil.example/x; container: full URI http://127.0.0.1.evil.example/x",

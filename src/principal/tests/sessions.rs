@@ -167,48 +167,48 @@ fn mfa_roles_are_those_that_the_aws_cli_keeps() {
 }
 
 #[test]
-fn roles_without_mfa_are_used_while_the_aws_cli_would() {
+fn only_roles_with_mfa_are_used_as_kept() {
     let home = Home::new(&format!(
         "[default]\nrole_arn = {ROLE}2\nsource_profile = hop\nduration_seconds = 900\n\
          [profile hop]\nrole_arn = {ROLE}\nsource_profile = base\n[profile base]\n{STATIC}"
     ));
-    let plan = home.plan(&[]).expect("plan");
-    assert!(plan.kept_role(now()).expect("no MFA").is_none());
-    let inner = format!(r#"{{"RoleArn": "{ROLE}"}}"#);
-    keep(&home, &inner, "ASIAINNER", TimeDelta::minutes(15));
-    assert!(plan.kept_role(now()).expect("no MFA").is_none());
-    keep(&home, &inner, "ASIAINNER", TimeDelta::minutes(16));
-    let kept = plan.kept_role(now()).expect("no MFA").expect("a role");
-    assert_eq!(kept.keys.access_key_id, "ASIAINNER");
-    assert_eq!(kept.remaining.len(), 1);
     let outer = format!(r#"{{"DurationSeconds": 900, "RoleArn": "{ROLE}2"}}"#);
     keep(&home, &outer, "ASIAOUTER", TimeDelta::hours(1));
-    let kept = plan.kept_role(now()).expect("no MFA").expect("a role");
-    assert_eq!(kept.keys.access_key_id, "ASIAOUTER");
-    assert!(kept.remaining.is_empty());
+    let inner = format!(r#"{{"RoleArn": "{ROLE}"}}"#);
+    keep(&home, &inner, "ASIAINNER", TimeDelta::hours(1));
+    let plan = home.plan(&[]).expect("plan");
+    // Kept for any keys: those of this profile may not be allowed to assume them.
+    assert!(plan.kept_role(now()).expect("no MFA").is_none());
+    let config = std::fs::read_to_string(home.0.join(".aws/config")).expect("written");
+    let with_mfa = config.replace("= base\n", &format!("= base\nmfa_serial = {MFA}\n"));
+    home.write(".aws/config", &with_mfa);
+    let plan = home.plan(&[]).expect("plan");
+    assert!(plan.kept_role(now()).is_err());
+    let inner = format!(r#"{{"RoleArn": "{ROLE}", "SerialNumber": "{MFA}"}}"#);
+    keep(&home, &inner, "ASIAINNER", TimeDelta::minutes(1));
+    let kept = plan.kept_role(now()).expect("kept").expect("a role");
+    assert_eq!(kept.keys.access_key_id, "ASIAINNER");
+    assert_eq!(kept.remaining.len(), 1);
 }
 
 #[cfg(unix)]
 #[test]
 fn kept_roles_that_others_can_write_are_not_used() {
     let home = Home::new(&format!(
-        "[default]\nrole_arn = {ROLE}\nsource_profile = base\n[profile base]\n{STATIC}"
+        "[default]\nrole_arn = {ROLE}\nsource_profile = base\nmfa_serial = {MFA}\n\
+         [profile base]\n{STATIC}"
     ));
     let plan = home.plan(&[]).expect("plan");
-    let arguments = format!(r#"{{"RoleArn": "{ROLE}"}}"#);
+    let arguments = format!(r#"{{"RoleArn": "{ROLE}", "SerialNumber": "{MFA}"}}"#);
     let path = keep(&home, &arguments, "ASIAKEPT", TimeDelta::hours(1));
     for (mode, used) in [(0o600, true), (0o644, true), (0o620, false), (0o602, false)] {
         set_mode(&path, mode);
-        assert_eq!(
-            plan.kept_role(now()).expect("no MFA").is_some(),
-            used,
-            "{mode:o}"
-        );
+        assert_eq!(plan.kept_role(now()).is_ok(), used, "{mode:o}");
     }
     if rustix::process::geteuid().is_root() {
         set_mode(&path, 0o600);
         std::os::unix::fs::chown(&path, Some(12345), None).expect("root");
-        assert!(plan.kept_role(now()).expect("no MFA").is_none());
+        assert!(plan.kept_role(now()).is_err());
     }
 }
 
