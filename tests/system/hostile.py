@@ -13,10 +13,13 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -30,12 +33,15 @@ OTHER = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 NOT_FOUND = "credentials not found in native keychain\n"
 # Users of no account: all that counts is that they differ.
 ALICE, MALLORY = 54321, 54322
+# An address that is not this machine's, but for the script.
+ELSEWHERE = "198.51.100.7"
 
 
 def main():
     options = argparse.ArgumentParser(description="hostile surroundings")
     options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
     options.add_argument("--fake", help="the example fake-aws; cargo builds it otherwise")
+    options.add_argument("--only", default="", help="cases whose name contains this")
     options = options.parse_args()
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     helper = Path(options.helper or target / HELPER).resolve()
@@ -45,16 +51,17 @@ def main():
         subprocess.run(build, cwd=ROOT, check=True)
     ns.enter()
     ns.loopback_up()
+    cases = [case for case in CASES if options.only in case.__name__]
     failed = 0
-    for case in CASES:
+    for case in cases:
         with World(helper, fake) as world:
             try:
                 case(world)
             except Failed as failure:
                 failed += 1
                 print(f"FAILED {case.__name__}: {failure}", flush=True)
-    print(f"hostile surroundings: {len(CASES)} cases, {failed} failed")
-    return 1 if failed else 0
+    print(f"hostile surroundings: {len(cases)} cases, {failed} failed")
+    return 1 if failed or not cases else 0
 
 
 class Failed(Exception):
@@ -365,6 +372,59 @@ def memory_is_closed_to_the_same_user(world):
             process.wait()
 
 
+def name_server(address):
+    """A name server that calls the name another address with every query but the first. Returns the
+    list of the questions."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind((address, 53))
+    asked = []
+
+    def serve():
+        while True:
+            query, client = server.recvfrom(512)
+            end = query.index(b"\0", 12) + 5
+            kind, = struct.unpack(">H", query[end - 4:end - 2])
+            answers = b""
+            if kind == 1:
+                asked.append(end)
+                said = "127.0.0.1" if len(asked) == 1 else ELSEWHERE
+                answers = struct.pack(">HHHIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(said)
+            head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, bool(answers), 0, 0)
+            server.sendto(head + query[12:end] + answers, client)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return asked
+
+
+def a_name_that_is_bound_again(world):
+    """The token for a container's endpoint goes to the address that was checked, which is this
+    machine, and not to the one that the same name leads to a moment later."""
+    ns.loopback_up([ELSEWHERE])
+    port = int(world.url.rpartition(":")[2])
+    came = []
+
+    def serve(listener):
+        while True:
+            client, _ = listener.accept()
+            client.settimeout(2)
+            with client, contextlib.suppress(OSError):
+                came.append(client.recv(4096).decode(errors="replace"))
+
+    elsewhere = socket.create_server((ELSEWHERE, port))
+    threading.Thread(target=serve, args=(elsewhere,), daemon=True).start()
+    asked = name_server("127.0.1.1")
+    with ns.Namespace() as space:
+        space.put("/etc/resolv.conf", "nameserver 127.0.1.1\n")
+        done = world.run(
+            AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY="", AWS_ECR_TIMEOUT="8",
+            AWS_CONTAINER_CREDENTIALS_FULL_URI=f"http://creds.example:{port}/creds",
+            AWS_CONTAINER_AUTHORIZATION_TOKEN="the-token")
+    check(asked, "the name was not looked up")
+    check(not came, f"sent to another address: {came}")
+    check(done.returncode == 0, f"{done.stdout}{done.stderr}")
+    check(len(asked) == 1, f"the name was looked up {len(asked)} times")
+
+
 CASES = (
     root_in_alices_home,
     root_in_a_new_home,
@@ -380,6 +440,7 @@ CASES = (
     a_config_file_that_cannot_be_read,
     an_sso_login_that_cannot_be_written,
     memory_is_closed_to_the_same_user,
+    a_name_that_is_bound_again,
 )
 
 
