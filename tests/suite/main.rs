@@ -19,8 +19,6 @@ mod fleet;
 mod hardening;
 mod kubelet;
 mod life;
-#[cfg(target_os = "linux")]
-mod locks;
 mod logins;
 mod messages;
 mod network;
@@ -48,5 +46,7 @@ mod sources_process;
 mod sources_sessions;
 #[cfg(unix)]
 mod surroundings;
+#[cfg(target_os = "linux")]
+mod system_calls;
 #[cfg(unix)]
 mod together;

@@ -1,18 +1,18 @@
-//! File systems whose locks fail or block.
+//! File systems whose locks fail or block, and a system that starts no thread.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::support::fake::{Answer, Fake, Script};
-use crate::support::run::{Helper, Running, program};
+use crate::support::run::{Helper, NOT_FOUND, Running, program};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
-/// Builds `locks.c`; the linker of the tests themselves is a C compiler as well.
+/// Builds `system_calls.c`; the linker of the tests themselves is a C compiler as well.
 fn launcher(helper: &Helper) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/locks.c");
-    let program = helper.path("~/locks");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/system_calls.c");
+    let program = helper.path("~/system_calls");
     let built = Command::new("cc")
         .arg("-o")
         .arg(&program)
@@ -95,4 +95,28 @@ fn a_lock_call_that_blocks_does_not_hang_a_get() {
         renewed.elapsed
     );
     assert_eq!(fake.count("ecr"), 2);
+}
+
+/// A look-up of a name needs a thread, and tokio panics if it cannot be started.
+#[test]
+fn panic_in_a_dependency_is_an_error() {
+    let helper = Helper::new()
+        .keys()
+        .env("AWS_ENDPOINT_URL", "http://name.example");
+    let launcher = launcher(&helper);
+    let output = get(&helper, &launcher, "no-threads").wait();
+    assert_eq!(
+        (output.code, &*output.stdout),
+        (Some(1), NOT_FOUND),
+        "{output:?}"
+    );
+    let begin = "docker-credential-ecr-login: internal error in ";
+    assert!(output.stderr.starts_with(begin), "{output:?}");
+    assert!(output.stderr.contains("\nhint: report it"), "{output:?}");
+    assert_eq!(output.stderr.lines().count(), 2, "{output:?}");
+    let strict = helper.env("AWS_ECR_STRICT", "true");
+    let output = get(&strict, &launcher, "no-threads").wait();
+    let cause = "internal error in ";
+    assert!(output.stdout.starts_with(cause), "{output:?}");
+    assert_eq!(output.code, Some(1));
 }
