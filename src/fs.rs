@@ -83,11 +83,26 @@ pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;
     let mut waited = Duration::ZERO;
+    // Only what can be read at an offset is a file whose end a short read shows.
+    let mut has_offsets = cfg!(unix);
     loop {
-        match file.read(&mut bytes[len..]) {
+        let space = &mut bytes[len..];
+        let length = space.len();
+        let read = match has_offsets {
+            true => read_at(&file, space, len as u64),
+            false => file.read(space),
+        };
+        let is_end = match read {
             Ok(0) => break,
-            Ok(n) => len += n,
+            Ok(n) => {
+                len += n;
+                has_offsets && n < length
+            }
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == ErrorKind::NotSeekable && has_offsets => {
+                has_offsets = false;
+                continue;
+            }
             // A pipe, such as a shell's <(…): its writer may take a while, but not for ever.
             Err(e) if e.kind() == ErrorKind::WouldBlock && waited < LONGEST_WAIT => {
                 std::thread::sleep(PAUSE);
@@ -95,9 +110,12 @@ pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
                 continue;
             }
             Err(e) => return Err(e),
-        }
+        };
         if len > limit {
             return Err(io::Error::new(ErrorKind::FileTooLarge, "it is too large"));
+        }
+        if is_end {
+            break;
         }
         if len == bytes.len() {
             bytes.resize((len * 4).min(limit + 1), 0);
@@ -106,6 +124,17 @@ pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
     bytes.truncate(len);
     leave(file);
     Ok(bytes)
+}
+
+/// Fails with [`ErrorKind::NotSeekable`] for a pipe.
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, buffer: &mut [u8], _: u64) -> io::Result<usize> {
+    file.read(buffer)
 }
 
 /// Closes a file that has been read, unless it is one of the first few: the system closes those
