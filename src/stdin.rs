@@ -1,8 +1,7 @@
 //! Standard input under a deadline.
 //!
-//! A client may leave standard input open, so a read must not wait for ever. A regular file never
-//! blocks, and its end is known from its size; the end of a pipe is known when its last writer has
-//! closed it. Both save a system call of each `get`.
+//! A client may leave standard input open, so a read must not wait for ever. Where all writers have
+//! closed it, the end is known without another read.
 
 use std::io::{self, Read};
 use std::time::{Duration, Instant};
@@ -37,12 +36,7 @@ fn timed_out() -> io::Error {
 #[derive(Debug)]
 enum StdinState {
     Unknown,
-    /// A regular file, with the bytes that are left of it: more if it is not at its start.
-    File(u64),
-    Stream {
-        is_pipe: bool,
-        deadline: Instant,
-    },
+    Reading { deadline: Instant },
     Ended,
 }
 
@@ -53,65 +47,33 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
         use rustix::io::retry_on_intr;
         use rustix::stdio::stdin;
 
-        if let StdinState::Unknown = self.state {
-            self.state = self.identify()?;
-        }
+        let deadline = match self.state {
+            StdinState::Unknown => self.deadline(),
+            StdinState::Reading { deadline } => deadline,
+            StdinState::Ended => return Ok(0),
+        };
+        self.state = StdinState::Reading { deadline };
         loop {
-            let mut has_hung_up = false;
-            if let StdinState::Stream { deadline, is_pipe } = self.state {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let left = left.try_into().map_err(io::Error::other)?;
-                let stdin = stdin();
-                let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-                if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
-                    return Err(timed_out());
-                }
-                has_hung_up = is_pipe && fds[0].revents().contains(PollFlags::HUP);
+            let left = deadline.saturating_duration_since(Instant::now());
+            let left = left.try_into().map_err(io::Error::other)?;
+            let stdin = stdin();
+            let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+            if retry_on_intr(|| poll(&mut fds, Some(&left)))? == 0 {
+                return Err(timed_out());
             }
-            if let StdinState::Ended = self.state {
-                return Ok(0);
-            }
-            let length = match retry_on_intr(|| rustix::io::read(stdin(), &mut *buffer)) {
+            let has_hung_up = fds[0].revents().contains(PollFlags::HUP);
+            let length = match retry_on_intr(|| rustix::io::read(stdin, &mut *buffer)) {
                 Ok(length) => length,
                 // Another process made it non-blocking, and read what there was.
-                Err(rustix::io::Errno::AGAIN)
-                    if matches!(self.state, StdinState::Stream { .. }) =>
-                {
-                    continue;
-                }
+                Err(rustix::io::Errno::AGAIN) => continue,
                 Err(error) => return Err(error.into()),
             };
-            // A pipe returns less than it was asked for only if it is empty.
+            // Without a writer left, less than was asked for is all that there was.
             if length == 0 || has_hung_up && length < buffer.len() {
                 self.state = StdinState::Ended;
             }
-            if let StdinState::File(left) = &mut self.state {
-                *left = left.saturating_sub(length as u64);
-                if *left == 0 {
-                    self.state = StdinState::Ended;
-                }
-            }
             return Ok(length);
         }
-    }
-}
-
-#[cfg(unix)]
-impl<F: Fn() -> Duration> Stdin<F> {
-    fn identify(&self) -> io::Result<StdinState> {
-        use rustix::fs::{FileType, fstat};
-
-        let stat = fstat(rustix::stdio::stdin())?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        Ok(match (kind, u64::try_from(stat.st_size)) {
-            (FileType::RegularFile, Ok(size @ 1..)) => StdinState::File(size),
-            // Such as those of /proc, whose size is not known: the end is where a read says so.
-            (FileType::RegularFile, _) => StdinState::File(u64::MAX),
-            _ => StdinState::Stream {
-                is_pipe: kind == FileType::Fifo,
-                deadline: self.deadline(),
-            },
-        })
     }
 }
 
