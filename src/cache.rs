@@ -131,7 +131,6 @@ impl std::ops::AddAssign for Erased {
 /// The cache directory.
 pub struct Cache<'a> {
     base: PathBuf,
-    home: Option<PathBuf>,
     owner: Owner,
     log: Log<'a>,
     locker: lock::Locker,
@@ -143,18 +142,11 @@ impl<'a> Cache<'a> {
     pub fn open(base: PathBuf, log: Log<'a>) -> Self {
         Self {
             base,
-            home: None,
             owner: Owner::current(),
             log,
             locker: lock::Locker::default(),
             distrust_logged: Cell::new(false),
         }
-    }
-
-    /// The same cache, read without a look at the directories above the user's home directory.
-    pub fn of_user(mut self, home: Option<PathBuf>) -> Self {
-        self.home = home;
-        self
     }
 
     /// The token of this registry and principal, fresh or not, if it was obtained with the same
@@ -370,7 +362,7 @@ impl<'a> Cache<'a> {
     /// Whether a directory of ours may be read: it and those above it are there and trusted.
     fn may_read(&self, dir: &Path) -> Result<bool, CacheError> {
         let root = self.base.join(ROOT);
-        Ok(self.owner.base(&self.base, self.home.as_deref())?
+        Ok(self.owner.base(&self.base)?
             && self.owner.directory(&root)?
             && (dir == root || self.owner.directory(dir)?))
     }

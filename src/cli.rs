@@ -161,7 +161,7 @@ impl<'a> Context<'a> {
     /// The cache, unless it is disabled or has no place. Not touched before its first use.
     fn cache(&self) -> Result<Option<Cache<'a>>, Problem> {
         let dir = settings::cache_dir(self.env)?;
-        Ok(dir.map(|dir| Cache::open(dir, self.log).of_user(self.env.home())))
+        Ok(dir.map(|dir| Cache::open(dir, self.log)))
     }
 
     /// A token for a registry, from the cache or from AWS; `longest` is how long the client waits,

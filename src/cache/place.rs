@@ -2,10 +2,7 @@
 //!
 //! Another user who can write to a directory of the path can replace what is below it. So every
 //! component up to the root directory belongs to the user or to root and is not writable by group
-//! or others; a sticky directory, such as /tmp, is fine itself. Writing checks all of them. Reading
-//! is on the path of every cached `get`, one `stat` for each component, and ends at the user's home
-//! directory, if the cache is below it: a user who can replace that can replace the AWS config
-//! files in it, and so decides everything anyway.
+//! or others, for reading as for writing; a sticky directory, such as /tmp, is fine itself.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -103,9 +100,9 @@ impl Owner {
 }
 
 impl Owner {
-    /// Whether the base directory is there; an error if it, or a directory above it and not above
-    /// `top`, is not trusted. A link of the user's or of root's is followed.
-    pub(super) fn base(self, base: &Path, top: Option<&Path>) -> Result<bool, Error> {
+    /// Whether the base directory is there; an error if it, or a directory above it, is not trusted.
+    /// A link of the user's or of root's is followed.
+    pub(super) fn base(self, base: &Path) -> Result<bool, Error> {
         let mut meta = match fs::symlink_metadata(base) {
             Ok(meta) => meta,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -121,9 +118,6 @@ impl Owner {
         self.judge(base, &meta)?;
         for component in base.ancestors().skip(1) {
             has_link |= self.check_component(component)?.unwrap_or_default();
-            if top == Some(component) {
-                break;
-            }
         }
         if has_link {
             self.check_resolved(base)?;
@@ -217,7 +211,7 @@ impl Owner {
     /// The base directory, created with its parents if it is missing: but never in a place that
     /// belongs to another user, as the home directory does under `sudo`.
     pub(super) fn make_base(self, base: &Path) -> Result<(), Error> {
-        if self.base(base, None)? {
+        if self.base(base)? {
             return Ok(());
         }
         self.check_above_new(base)?;
@@ -232,7 +226,7 @@ impl Owner {
         for directory in missing.into_iter().rev() {
             make_directory(directory)?;
         }
-        match self.base(base, None)? {
+        match self.base(base)? {
             false => Err(io_error("stat", base)(ErrorKind::NotFound.into())),
             true => Ok(()),
         }

@@ -173,16 +173,22 @@ fn cache_directory_writable_by_others_is_unused() {
 fn directories_above_the_default_cache_are_checked() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
+    let home = helper.path("~/above/home");
+    std::fs::create_dir_all(&home).expect("new");
+    let helper = helper.env("HOME", home);
     let first = helper.secret(HOST);
-    let path = entry(&helper);
-    for dir in ["~/.cache", "~/"] {
-        let dir = helper.path(dir);
+    assert_eq!(helper.secret(HOST), first);
+    let cache = "~/above/home/.cache";
+    let path = helper.path(cache).join(&helper.entries(cache)[0]);
+    let entry = || std::fs::read(&path).expect("readable");
+    for dir in [cache, "~/above/home", "~/above"] {
+        let path = helper.path(dir);
         for mode in [0o770, 0o707] {
-            chmod(&dir, mode);
-            let before = std::fs::read(&path).expect("readable");
-            assert_ne!(helper.secret(HOST), first, "{}", dir.display());
-            assert_eq!(std::fs::read(&path).expect("readable"), before);
-            chmod(&dir, 0o700);
+            chmod(&path, mode);
+            let before = entry();
+            assert_ne!(helper.secret(HOST), first, "{dir}");
+            assert_eq!(entry(), before);
+            chmod(&path, 0o700);
         }
     }
     assert_eq!(helper.secret(HOST), first);
