@@ -106,8 +106,8 @@ pub struct Plan {
     pub source: Source,
     /// Roles assumed one after the other, the first from the source.
     pub roles: Vec<Role>,
-    /// The API of ECR or of ECR Public.
-    pub api: Endpoint,
+    /// The API that is called.
+    pub api: RegistryApi,
     /// The profile that was selected, if one decided anything: for messages.
     pub profile: Option<String>,
     /// Settings of the connection to AWS.
@@ -145,18 +145,69 @@ impl Plan {
     }
 }
 
-/// A service endpoint. `url` decides alone, whatever FIPS and dual-stack say. For ECR it is always
-/// there; the two flags are then false if the user set it, and else say how it was worked out.
+/// The API of ECR or ECR Public. Its URL is set by the user or follows from the registry's host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryApi {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The URL.
+    pub url: String,
+    /// What the URL was worked out for; the default if the user set it.
+    pub variant: Variant,
+}
+
+/// An endpoint of another service: STS, IAM Identity Center or the sign-in service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// The region that requests are signed for.
     pub region: String,
-    /// An endpoint set by the user, or worked out from the registry's host.
-    pub url: Option<String>,
-    /// Ask the FIPS endpoint.
+    /// What decides its URL.
+    pub address: Address,
+}
+
+/// What decides the URL of an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// The user, whatever FIPS and dual-stack say.
+    Url(String),
+    /// The SDK, by the region.
+    OfRegion(Variant),
+}
+
+/// Which of a service's endpoints in a region.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// The FIPS endpoint.
     pub fips: bool,
-    /// Ask the dual-stack endpoint.
+    /// The dual-stack endpoint.
     pub dual_stack: bool,
+}
+
+impl Endpoint {
+    /// The URL, if the user set it.
+    pub fn url(&self) -> Option<&str> {
+        match &self.address {
+            Address::Url(url) => Some(url),
+            Address::OfRegion(_) => None,
+        }
+    }
+
+    /// The variant; the default if the user set the URL.
+    pub fn variant(&self) -> Variant {
+        match self.address {
+            Address::Url(_) => Variant::default(),
+            Address::OfRegion(variant) => variant,
+        }
+    }
+}
+
+impl From<&RegistryApi> for Endpoint {
+    fn from(api: &RegistryApi) -> Self {
+        Self {
+            region: api.region.clone(),
+            address: Address::Url(api.url.clone()),
+        }
+    }
 }
 
 /// Settings of the connection that come from variables or the profile.

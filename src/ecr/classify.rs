@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::http::{Failure, RequestOutcome, Tries};
 use super::retry::THROTTLING_CODES;
-use crate::principal::{ConsoleLogin, Endpoint, Role, Sso, WebIdentity};
+use crate::principal::{ConsoleLogin, Endpoint, RegistryApi, Role, Sso, Variant, WebIdentity};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Registry, Service};
 
@@ -16,7 +16,7 @@ use crate::registry::{Registry, Service};
 pub(super) enum Step<'a> {
     Token {
         registry: &'a Registry,
-        api: &'a Endpoint,
+        api: &'a RegistryApi,
         owner: &'a str,
     },
     Role {
@@ -48,17 +48,19 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn endpoint(&self) -> Option<&'a Endpoint> {
-        match self {
-            Self::Token { api, .. } => Some(api),
-            Self::Role { role, .. } => Some(&role.sts),
-            Self::WebIdentity(web) => Some(&web.sts),
-            Self::Caller { sts, .. } => Some(sts),
-            Self::SsoRenewal(sso) => Some(&sso.oidc),
-            Self::SsoRole(sso) => Some(&sso.portal),
-            Self::Login(login) => Some(&login.signin),
-            Self::Container | Self::Metadata => None,
-        }
+    /// The region and the variant of the endpoint.
+    fn endpoint(&self) -> Option<(&'a str, Variant)> {
+        let endpoint = match self {
+            Self::Token { api, .. } => return Some((&api.region, api.variant)),
+            Self::Role { role, .. } => &role.sts,
+            Self::WebIdentity(web) => &web.sts,
+            Self::Caller { sts, .. } => sts,
+            Self::SsoRenewal(sso) => &sso.oidc,
+            Self::SsoRole(sso) => &sso.portal,
+            Self::Login(login) => &login.signin,
+            Self::Container | Self::Metadata => return None,
+        };
+        Some((&endpoint.region, endpoint.variant()))
     }
 
     /// The owner of the keys that signed the request, in messages.
@@ -319,8 +321,8 @@ fn no_response(step: Step<'_>, failure: &Failure, tries: Option<Tries>) -> Probl
             },
         ) => step
             .endpoint()
-            .and_then(|endpoint| {
-                Problem::no_endpoint(step.service(), endpoint, std::slice::from_ref(host))
+            .and_then(|(region, variant)| {
+                Problem::no_endpoint(step.service(), region, variant, std::slice::from_ref(host))
             })
             .unwrap_or_else(|| failure.into()),
         _ => failure.into(),

@@ -42,7 +42,7 @@ impl Executor<'_> {
                 urls.extend(url);
             }
         }
-        urls.extend(plan.api.url.clone());
+        urls.push(plan.api.url.clone());
         self.client
             .connect_early(urls.iter().map(String::as_str), self.connect_limit());
     }
@@ -53,9 +53,9 @@ async fn sts_url(sts: &Endpoint) -> Option<String> {
     use aws_sdk_sts::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
     let params = Params::builder()
         .region(&sts.region)
-        .use_fips(sts.fips)
-        .use_dual_stack(sts.dual_stack)
-        .set_endpoint(sts.url.clone())
+        .use_fips(sts.variant().fips)
+        .use_dual_stack(sts.variant().dual_stack)
+        .set_endpoint(sts.url().map(str::to_owned))
         .build()
         .ok()?;
     let chosen = DefaultResolver::new()
@@ -70,9 +70,9 @@ async fn portal_url(portal: &Endpoint) -> Option<String> {
     use aws_sdk_sso::config::endpoint::{DefaultResolver, Params, ResolveEndpoint};
     let params = Params::builder()
         .region(&portal.region)
-        .use_fips(portal.fips)
-        .use_dual_stack(portal.dual_stack)
-        .set_endpoint(portal.url.clone())
+        .use_fips(portal.variant().fips)
+        .use_dual_stack(portal.variant().dual_stack)
+        .set_endpoint(portal.url().map(str::to_owned))
         .build()
         .ok()?;
     let chosen = DefaultResolver::new()

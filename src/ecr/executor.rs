@@ -25,7 +25,7 @@ use super::sources::fixed;
 use super::{Issued, Session};
 use crate::env::{Clock, Env};
 use crate::log::Log;
-use crate::principal::{Endpoint, Network, Plan, Source};
+use crate::principal::{Address, Endpoint, Network, Plan, RegistryApi, Source};
 use crate::problem::Problem;
 use crate::registry::{Registry, Service};
 use crate::secret::Secret;
@@ -124,8 +124,9 @@ impl Executor<'_> {
         let mut unresolved = Vec::new();
         let mut problem = None;
         for api in [Some(&plan.api), published.as_ref()].into_iter().flatten() {
-            if let (Some(problem), Some(url)) = (&problem, &api.url) {
-                self.log.debug(format_args!("{problem}; trying {url}"));
+            if let Some(problem) = &problem {
+                self.log
+                    .debug(format_args!("{problem}; trying {}", api.url));
             }
             let failed = match self.token(api, registry, credentials, owner).await {
                 Ok(issued) => return Ok(issued),
@@ -139,7 +140,9 @@ impl Executor<'_> {
                     unresolved.push(host);
                     let service = service_name(registry.service());
                     problem = Problem::unknown_region(registry, &unresolved)
-                        .or_else(|| Problem::no_endpoint(service, api, &unresolved))
+                        .or_else(|| {
+                            Problem::no_endpoint(service, &api.region, api.variant, &unresolved)
+                        })
                         .or(Some(failed));
                 }
                 // Where no name server answers, an unknown region is the likelier cause.
@@ -168,15 +171,16 @@ impl Executor<'_> {
 
     async fn token(
         &mut self,
-        api: &Endpoint,
+        api: &RegistryApi,
         registry: &Registry,
         credentials: &Credentials,
         owner: &str,
     ) -> Result<Issued, Problem> {
         self.client.begin_step();
-        check_endpoint(api)?;
+        let endpoint = Endpoint::from(api);
+        check_endpoint(&endpoint)?;
         check_keys(credentials, owner)?;
-        let config = self.sdk_config(api, Some(credentials.clone()));
+        let config = self.sdk_config(&endpoint, Some(credentials.clone()));
         let step = Step::Token {
             registry,
             api,
@@ -256,11 +260,11 @@ impl Executor<'_> {
             .timeout_config(self.timeout_config())
             .identity_cache(IdentityCache::no_cache())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        match &endpoint.url {
-            Some(url) => builder.set_endpoint_url(Some(url.clone())),
-            None => builder
-                .set_use_fips(Some(endpoint.fips))
-                .set_use_dual_stack(Some(endpoint.dual_stack)),
+        match &endpoint.address {
+            Address::Url(url) => builder.set_endpoint_url(Some(url.clone())),
+            Address::OfRegion(variant) => builder
+                .set_use_fips(Some(variant.fips))
+                .set_use_dual_stack(Some(variant.dual_stack)),
         };
         builder.set_credentials_provider(credentials.map(SharedCredentialsProvider::new));
         builder.build()
@@ -285,11 +289,13 @@ impl Executor<'_> {
 }
 
 /// AWS's list of endpoints publishes the FIPS name of ECR without the `api.` that the SDKs use.
-fn published_fips_endpoint(api: &Endpoint) -> Option<Endpoint> {
-    let url = api.url.as_deref().filter(|_| api.fips)?;
-    let rest = url.strip_prefix("https://api.ecr-fips.")?;
-    Some(Endpoint {
-        url: Some(format!("https://ecr-fips.{rest}")),
+fn published_fips_endpoint(api: &RegistryApi) -> Option<RegistryApi> {
+    if !api.variant.fips {
+        return None;
+    }
+    let rest = api.url.strip_prefix("https://api.ecr-fips.")?;
+    Some(RegistryApi {
+        url: format!("https://ecr-fips.{rest}"),
         ..api.clone()
     })
 }
@@ -318,7 +324,7 @@ pub(super) fn check_endpoint(endpoint: &Endpoint) -> Result<(), Problem> {
     if region.is_empty() || !region.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Problem::unsendable(&format!("the region {region:?}")));
     }
-    match &endpoint.url {
+    match endpoint.url() {
         Some(url) if !is_url(url) => Err((&Failure::Url).into()),
         _ => Ok(()),
     }

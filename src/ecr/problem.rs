@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use super::http::{Failure, Tries};
 use super::redact::one_line;
-use crate::principal::{Endpoint, Sso};
+use crate::principal::{Sso, Variant};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Registry, Service, is_known_region, nearest_region};
 
@@ -274,10 +274,11 @@ impl Problem {
     /// The FIPS or dual-stack names of an endpoint do not resolve; none for other endpoints.
     pub(super) fn no_endpoint(
         service: &str,
-        endpoint: &Endpoint,
+        region: &str,
+        variant: Variant,
         tried: &[String],
     ) -> Option<Self> {
-        let (kind, variables) = match (endpoint.fips, endpoint.dual_stack) {
+        let (kind, variables) = match (variant.fips, variant.dual_stack) {
             (true, true) => (
                 "dual-stack FIPS",
                 "AWS_USE_FIPS_ENDPOINT or AWS_USE_DUALSTACK_ENDPOINT",
@@ -296,8 +297,7 @@ impl Problem {
         let problem = Self::new(
             ProblemKind::Configuration,
             format!(
-                "{service} has no {kind} endpoint in the region {}: {} does not resolve",
-                endpoint.region,
+                "{service} has no {kind} endpoint in the region {region}: {} does not resolve",
                 tried.join(" or ")
             ),
             format!(

@@ -20,8 +20,8 @@ use super::http::{Failure, RequestOutcome};
 use super::*;
 use crate::env;
 use crate::principal::{
-    AccessKeys, CaBundle, ConsoleLogin, Container, Endpoint, Identity, InstanceMetadata, Role,
-    Source, Sso, Subject, WebIdentity,
+    AccessKeys, Address, CaBundle, ConsoleLogin, Container, Endpoint, Identity, InstanceMetadata,
+    RegistryApi, Role, Source, Sso, Subject, Variant, WebIdentity,
 };
 use crate::problem::ProblemKind;
 use crate::registry::{PARTITIONS, Service};
@@ -180,9 +180,15 @@ fn keys() -> AccessKeys {
 fn endpoint(url: String) -> Endpoint {
     Endpoint {
         region: "eu-west-1".into(),
-        url: Some(url),
-        fips: false,
-        dual_stack: false,
+        address: Address::Url(url),
+    }
+}
+
+fn api(url: String) -> RegistryApi {
+    RegistryApi {
+        region: "eu-west-1".into(),
+        url,
+        variant: Variant::default(),
     }
 }
 
@@ -190,7 +196,7 @@ fn plan(url: String) -> Plan {
     Plan {
         source: Source::Environment(keys()),
         roles: Vec::new(),
-        api: endpoint(url),
+        api: api(url),
         profile: None,
         network: Network::default(),
         identity: Identity::Ambient,

@@ -67,8 +67,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         held: Token,
     ) -> Result<Token, Problem> {
         let (cache, host, key) = (request.cache, request.registry.host(), &request.key);
-        let endpoint = &request.plan.api;
-        let endpoint = endpoint.url.as_deref().unwrap_or(&endpoint.region);
+        let endpoint = request.plan.api.url.as_str();
         let began = (self.clock)();
         let left = held.expires_at - began;
         let failures = [request.failure(), cache.endpoint_failure(endpoint)];

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{CaBundle, Endpoint, Network, problem};
+use super::{Address, CaBundle, Endpoint, Network, RegistryApi, Variant, problem};
 use crate::env::Env;
 use crate::problem::Problem;
 use crate::profile::{Config, Section};
@@ -149,13 +149,13 @@ impl<'a> Settings<'a> {
 
     /// An endpoint of a service that the registry's host says nothing about.
     pub(super) fn endpoint(&self, api: Api, region: &str) -> Result<Endpoint, Problem> {
-        let url = self.endpoint_override(api)?;
-        let free = url.is_none();
+        let of_region = Address::OfRegion(Variant {
+            fips: self.fips,
+            dual_stack: self.dual_stack,
+        });
         Ok(Endpoint {
             region: region.to_owned(),
-            url,
-            fips: self.fips && free,
-            dual_stack: self.dual_stack && free,
+            address: self.endpoint_override(api)?.map_or(of_region, Address::Url),
         })
     }
 
@@ -165,24 +165,30 @@ impl<'a> Settings<'a> {
     }
 
     /// The API that issues the registry's tokens.
-    pub(super) fn registry_api(&self) -> Result<Endpoint, Problem> {
+    pub(super) fn registry_api(&self) -> Result<RegistryApi, Problem> {
         let registry = self.registry;
         let service = registry.service();
         let set = self.endpoint_override(match service {
             Service::Ecr => Api::Ecr,
             Service::EcrPublic => Api::EcrPublic,
         })?;
-        let free = set.is_none();
-        let fips = free && (self.fips || registry.fips());
-        let dual_stack = free && (self.dual_stack || registry.dual_stack());
         let region = registry.region();
-        let url =
-            set.unwrap_or_else(|| service.api_url(region, registry.partition(), fips, dual_stack));
-        Ok(Endpoint {
+        let worked_out = Variant {
+            fips: self.fips || registry.fips(),
+            dual_stack: self.dual_stack || registry.dual_stack(),
+        };
+        let Variant { fips, dual_stack } = worked_out;
+        let (url, variant) = match set {
+            Some(url) => (url, Variant::default()),
+            None => (
+                service.api_url(region, registry.partition(), fips, dual_stack),
+                worked_out,
+            ),
+        };
+        Ok(RegistryApi {
             region: region.to_owned(),
-            url: Some(url),
-            fips,
-            dual_stack,
+            url,
+            variant,
         })
     }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::{CacheKey, Endpoint, Identity, Role, Source};
+use super::{Address, CacheKey, Endpoint, Identity, RegistryApi, Role, Source, Variant};
 use crate::registry::Registry;
 
 /// Of the list, not of the cache file.
@@ -44,14 +44,14 @@ impl FieldList {
         self.0.update(text);
     }
 
-    /// An endpoint's effective address; the prefix keeps it apart from another service's.
+    /// What decides an endpoint's URL; the prefix keeps it apart from another service's.
     fn endpoint(&mut self, service: &str, endpoint: &Endpoint) {
         self.add(service, &endpoint.region);
-        match &endpoint.url {
-            Some(url) => self.add("url", url),
-            None => {
-                self.add("fips", if endpoint.fips { "yes" } else { "no" });
-                self.add("dual-stack", if endpoint.dual_stack { "yes" } else { "no" });
+        match &endpoint.address {
+            Address::Url(url) => self.add("url", url),
+            Address::OfRegion(Variant { fips, dual_stack }) => {
+                self.add("fips", if *fips { "yes" } else { "no" });
+                self.add("dual-stack", if *dual_stack { "yes" } else { "no" });
             }
         }
     }
@@ -60,7 +60,7 @@ impl FieldList {
 /// Names the plan's principal; ambient if only the source can tell it.
 pub(super) fn identity(
     registry: &Registry,
-    api: &Endpoint,
+    api: &RegistryApi,
     source: &Source,
     roles: &[Role],
 ) -> Identity {
@@ -74,7 +74,7 @@ pub(super) fn identity(
 /// The key for an ambient source that gave keys with this ID.
 pub(super) fn ambient(
     registry: &Registry,
-    api: &Endpoint,
+    api: &RegistryApi,
     source: &Source,
     roles: &[Role],
     access_key_id: &str,
@@ -85,12 +85,13 @@ pub(super) fn ambient(
 }
 
 impl FieldList {
-    fn begin(registry: &Registry, api: &Endpoint, source: &Source) -> Self {
+    fn begin(registry: &Registry, api: &RegistryApi, source: &Source) -> Self {
         let mut list = Self(Sha256::new());
         list.add("version", VERSION);
         list.add("service", registry.service().id());
         list.add("host", registry.host());
-        list.endpoint("api", api);
+        list.add("api", &api.region);
+        list.add("url", &api.url);
         list.add("source", source.id());
         list
     }

@@ -250,7 +250,7 @@ impl Chain<'_> {
         let role_name = setting("sso_role_name")?;
         let portal = self.settings.endpoint(Api::Sso, &region)?;
         let oidc = self.settings.endpoint(Api::SsoOidc, &region)?;
-        if (portal.url.is_none() || oidc.url.is_none()) && !is_region(&region) {
+        if (portal.url().is_none() || oidc.url().is_none()) && !is_region(&region) {
             let setting = format!("sso_region of profile {:?}", profile.name());
             return Err(problem::bad_region(&setting, &region));
         }

@@ -8,7 +8,10 @@ use super::problem;
 use super::sources;
 use super::subject::Subject;
 use super::surroundings::Surroundings;
-use super::{Endpoint, Identity, Network, Plan, PodIdentity, Role, Selection, Source, WebIdentity};
+use super::{
+    Endpoint, Identity, Network, Plan, PodIdentity, RegistryApi, Role, Selection, Source,
+    WebIdentity,
+};
 use crate::problem::Problem;
 use crate::profile::{Config, Section};
 use crate::registry::{Partition, Registry};
@@ -99,7 +102,7 @@ pub fn connection(
     surroundings: &Surroundings,
     registry: &Registry,
     selection: &Selection,
-) -> Result<(Endpoint, Network), Problem> {
+) -> Result<(RegistryApi, Network), Problem> {
     let selected = Selected::of(surroundings, selection);
     let config = surroundings.config().ok();
     let section = config.and_then(|config| config.profile(&selected.name).ok().flatten());

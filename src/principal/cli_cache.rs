@@ -179,7 +179,7 @@ pub(super) fn dir(home: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::principal::Endpoint;
+    use crate::principal::{Address, Endpoint, Variant};
 
     fn role(arn: &str) -> Role {
         Role {
@@ -191,9 +191,7 @@ mod tests {
             duration: None,
             sts: Endpoint {
                 region: "us-east-1".to_owned(),
-                url: None,
-                fips: false,
-                dual_stack: false,
+                address: Address::OfRegion(Variant::default()),
             },
         }
     }

@@ -415,7 +415,7 @@ fn endpoints_lose_user_and_password() {
     ] {
         let config = format!("[default]\nendpoint_url = {url}\n{STATIC}");
         let plan = Home::new(&config).plan(&[]);
-        let found = plan.ok().and_then(|plan| plan.api.url);
+        let found = plan.ok().map(|plan| plan.api.url);
         assert_eq!(found.as_deref(), expected, "{url}");
     }
 }

@@ -5,19 +5,18 @@ use std::time::Instant;
 use super::{Check, DoctorSubject, limit};
 use crate::cli::Context;
 use crate::ecr;
-use crate::principal::{Endpoint, Network};
+use crate::principal::{Network, RegistryApi};
 use crate::proxy::{Proxies, Proxy};
 use crate::registry::{Registry, is_known_region, nearest_region};
 
 pub(super) fn check(
     context: &mut Context<'_>,
     subject: &DoctorSubject,
-    api: &Endpoint,
+    api: &RegistryApi,
     network: &Network,
 ) -> Vec<Check> {
-    let url = api.url.as_deref().unwrap_or_default();
     // A password with a slash in it moves the end of the host.
-    let url = if url.contains('@') { "" } else { url };
+    let url = if api.url.contains('@') { "" } else { &api.url };
     let target = ApiAddress::of(url);
     let proxies = Proxies::from_env(context.env);
     let to_api = proxies.proxy_for(target.https, target.host, target.port);

@@ -95,7 +95,8 @@ type Case<'a> = (
 fn failures_are_classified_by_step_code_and_outcome() {
     let host = registry(REGISTRY);
     let public = registry("public.ecr.aws");
-    let api = endpoint("http://127.0.0.1:1".into());
+    let api = api("http://127.0.0.1:1".into());
+    let signin = Endpoint::from(&api);
     let token = Step::Token {
         registry: &host,
         api: &api,
@@ -112,7 +113,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
         session_name: None,
         token: Secret::from("t"),
         subject: Subject::of("t"),
-        sts: api.clone(),
+        sts: Endpoint::from(&api),
     };
     let web = Step::WebIdentity(&pod);
     let dev = sso_profile();
@@ -120,7 +121,7 @@ fn failures_are_classified_by_step_code_and_outcome() {
     let console = ConsoleLogin {
         profile: "dev".into(),
         session_arn: "arn".into(),
-        signin: api.clone(),
+        signin,
         login_file: "/nonexistent/login.json".into(),
     };
     let login = Step::Login(&console);
@@ -282,8 +283,8 @@ fn missing_fips_or_dual_stack_endpoint_is_named() {
         ),
     ] {
         let mut plan = plan(url);
-        plan.api.fips = fips;
-        plan.api.dual_stack = dual_stack;
+        plan.api.variant.fips = fips;
+        plan.api.variant.dual_stack = dual_stack;
         plan.network.ca_bundle = Some(CaBundle {
             setting: "AWS_CA_BUNDLE".into(),
             path: concat!(env!("CARGO_MANIFEST_DIR"), "/src/ecr/test-ca.pem").into(),

@@ -6,9 +6,15 @@ use super::*;
 fn endpoint(region: &str) -> Endpoint {
     Endpoint {
         region: region.to_owned(),
-        url: None,
-        fips: false,
-        dual_stack: false,
+        address: Address::OfRegion(Variant::default()),
+    }
+}
+
+fn api() -> RegistryApi {
+    RegistryApi {
+        region: "eu-central-1".to_owned(),
+        url: "https://api.ecr.eu-central-1.amazonaws.com".to_owned(),
+        variant: Variant::default(),
     }
 }
 
@@ -79,10 +85,7 @@ fn cache_keys_are_these_whatever_messages_say() {
         sts: endpoint("eu-west-1"),
     };
     let registry = registry(HOST);
-    let api = Endpoint {
-        url: Some("https://api.ecr.eu-central-1.amazonaws.com".to_owned()),
-        ..endpoint("eu-central-1")
-    };
+    let api = api();
     let golden: Vec<_> = sources()
         .iter()
         .map(|source| {
@@ -113,7 +116,7 @@ fn cache_keys_are_these_whatever_messages_say() {
 
 #[test]
 fn only_these_sources_are_pinned() {
-    let api = endpoint("eu-central-1");
+    let api = api();
     let pinned: Vec<_> = sources()
         .iter()
         .filter(|source| {

@@ -35,7 +35,7 @@ fn an_endpoint_comes_from_the_most_specific_setting() {
     for (config, vars, host, url) in cases {
         let vars: Vec<_> = KEYS.iter().chain(*vars).copied().collect();
         let plan = Home::new(config).plan_for(host, &vars).expect(url);
-        assert_eq!(plan.api.url.as_deref(), Some(*url), "{vars:?}");
+        assert_eq!(plan.api.url, *url, "{vars:?}");
     }
 }
 
@@ -55,7 +55,7 @@ fn endpoint_override_beats_fips_and_dual_stack() {
         let vars: Vec<_> = KEYS.iter().chain(*vars).copied().collect();
         let plan = Home::new("").plan_for(host, &vars).expect(host);
         assert_eq!(
-            (plan.api.fips, plan.api.dual_stack),
+            (plan.api.variant.fips, plan.api.variant.dual_stack),
             (*fips, *dual_stack),
             "{vars:?}"
         );
@@ -63,7 +63,7 @@ fn endpoint_override_beats_fips_and_dual_stack() {
     let role = format!("[default]\nrole_arn = {ROLE}\nsource_profile = default\n{STATIC}");
     let plan = Home::new(&role).plan_for(host, &[]).expect("plan");
     assert!(
-        plan.api.fips && !plan.roles[0].sts.fips,
+        plan.api.variant.fips && !plan.roles[0].sts.variant().fips,
         "the host speaks of ECR alone"
     );
 }
@@ -238,7 +238,8 @@ fn sts_follows_fips_and_dual_stack_settings() {
     ];
     for (vars, expected) in cases {
         let sts = &home.plan(vars).expect("plan").roles[0].sts;
-        assert_eq!((sts.fips, sts.dual_stack), expected, "{vars:?}");
+        let Variant { fips, dual_stack } = sts.variant();
+        assert_eq!((fips, dual_stack), expected, "{vars:?}");
     }
 }
 
