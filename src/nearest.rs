@@ -1,10 +1,19 @@
 //! Which of several names was probably meant by a misspelt one.
 
-/// The name that was probably meant; none if all are too different.
+/// The name that was probably meant, in whatever case; none if all are too different.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = names.into_iter().map(|name| (distance(word, name), name));
-    let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 1 + name.len() / 4).then_some(name)
+    let lower = word.to_lowercase();
+    let near = names.into_iter().filter_map(|name| {
+        let most = 1 + name.len() / 4;
+        if name.len().abs_diff(word.len()) > most {
+            return None;
+        }
+        let distance = distance(&lower, &name.to_lowercase());
+        // A word that is replaced as a whole is another one.
+        (distance <= most && distance < word.len()).then_some((distance, name))
+    });
+    near.min_by_key(|(distance, _)| *distance)
+        .map(|(_, name)| name)
 }
 
 /// How many letters to insert, remove, replace or swap.
@@ -37,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn misspelt_names_are_recognised() {
+    fn misspelt_commands_are_recognised() {
         let names = ["configure", "status", "doctor", "password", "clear"];
         for (word, name) in [
             ("statsu", Some("status")),
@@ -49,5 +58,24 @@ mod tests {
         ] {
             assert_eq!(nearest(word, names), name, "{word}");
         }
+    }
+
+    #[test]
+    fn misspelt_profiles_are_recognised() {
+        let names = ["prod", "production", "Dev", "eu-west-admin", "a"];
+        for (word, name) in [
+            ("prdo", Some("prod")),
+            ("Prod", Some("prod")),
+            ("pro", Some("prod")),
+            ("dev", Some("Dev")),
+            ("prodction", Some("production")),
+            ("eu-west-admn", Some("eu-west-admin")),
+            ("staging", None),
+            ("p", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, names), name, "{word}");
+        }
+        assert_eq!(nearest("prod", []), None);
     }
 }

@@ -18,6 +18,7 @@ mod scan;
 mod tests;
 
 use crate::env::Env;
+use crate::nearest::nearest;
 use crate::principal::{Named, Selection};
 use crate::problem::Problem;
 use crate::registry::{Registry, host_and_port};
@@ -67,9 +68,8 @@ impl Key {
     /// The key that a misspelt one was meant to be.
     fn nearest(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
-        Self::ALL
-            .into_iter()
-            .find(|key| problem::is_misspelt(&text, key.name()))
+        let name = nearest(&text, Self::ALL.map(Self::name))?;
+        Self::named(name)
     }
 
     /// Keys are compared without regard to case, as in the AWS config file.

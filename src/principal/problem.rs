@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 use crate::profile;
 use crate::registry::Registry;
@@ -78,7 +79,7 @@ pub(super) fn unreadable(path: &Path, reason: &str) -> Problem {
 
 /// `named_by` is a variable, a rule, or the `source_profile` of another profile.
 pub(super) fn unknown_profile(profile: &str, named_by: &str, existing: &[String]) -> Problem {
-    let hint = match nearest(profile, existing) {
+    let hint = match nearest(profile, existing.iter().map(String::as_str)) {
         Some(near) => format!("correct {named_by}: did you mean {near:?}?"),
         None => format!("run aws configure list-profiles to see which exist; correct {named_by}"),
     };
@@ -94,46 +95,6 @@ pub(super) fn profile_without_home(profile: &str, named_by: &str) -> Problem {
         format!("HOME is not set, so profile {profile:?}, which {named_by} names, is not found"),
         SET_HOME,
     )
-}
-
-/// The name that this one is most likely a misspelling of.
-fn nearest<'a>(name: &str, names: &'a [String]) -> Option<&'a str> {
-    let lower = name.to_lowercase();
-    let most = match name.chars().count() {
-        0..=2 => 0,
-        3..=5 => 1,
-        _ => 2,
-    };
-    let distances = names.iter().map(|other| {
-        let distance = edits(&lower, &other.to_lowercase(), most);
-        (distance, other.as_str())
-    });
-    let (distance, near) = distances.min()?;
-    (distance <= most).then_some(near)
-}
-
-/// How many characters are inserted, deleted, replaced or swapped with the next; anything above
-/// `most` may be returned as one more than that.
-fn edits(a: &str, b: &str, most: usize) -> usize {
-    let (a, b): (Vec<_>, Vec<_>) = (a.chars().collect(), b.chars().collect());
-    if a.len().abs_diff(b.len()) > most {
-        return most + 1;
-    }
-    let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
-    for (i, x) in a.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, y) in b.iter().enumerate() {
-            let mut least = (rows[i][j] + usize::from(x != y))
-                .min(rows[i][j + 1] + 1)
-                .min(row[j] + 1);
-            if i > 0 && j > 0 && a[i - 1] == *y && b[j - 1] == *x {
-                least = least.min(rows[i - 1][j - 1] + 1);
-            }
-            row.push(least);
-        }
-        rows.push(row);
-    }
-    rows[a.len()][b.len()]
 }
 
 /// A setting is missing or blank.
@@ -339,28 +300,4 @@ pub(super) fn bad_endpoint(setting: &str) -> Problem {
         format!("{setting} is not a URL that begins with http:// or https://"),
         format!("correct or unset {setting}"),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn near_misses_of_a_profile_are_found() {
-        let names = ["prod", "production", "Dev", "eu-west-admin"].map(str::to_owned);
-        for (name, expected) in [
-            ("prdo", Some("prod")),
-            ("Prod", Some("prod")),
-            ("pro", Some("prod")),
-            ("dev", Some("Dev")),
-            ("prodction", Some("production")),
-            ("eu-west-admn", Some("eu-west-admin")),
-            ("staging", None),
-            ("p", None),
-            ("", None),
-        ] {
-            assert_eq!(nearest(name, &names), expected, "{name}");
-        }
-        assert_eq!(nearest("prod", &[]), None);
-    }
 }

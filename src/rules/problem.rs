@@ -252,27 +252,6 @@ pub(super) fn bad_helper_name(
     )
 }
 
-/// Whether `text` differs from `name` by at most two letters.
-pub(super) fn is_misspelt(text: &str, name: &str) -> bool {
-    const MOST: usize = 2;
-    if text.len().abs_diff(name.len()) > MOST {
-        return false;
-    }
-    // Levenshtein's distance, one row at a time.
-    let mut row: Vec<usize> = (0..=name.len()).collect();
-    for (i, a) in text.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in name.bytes().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (diagonal + usize::from(a != b))
-                .min(above + 1)
-                .min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[name.len()] <= MOST
-}
-
 /// A section's name as it may be shown.
 pub(super) fn cut(name: &str) -> String {
     let quoted = word(name);
