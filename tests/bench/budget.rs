@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::homes::{Home, Source};
+use crate::homes::{Homes, Source};
 use crate::measure::Run;
 use crate::support::fake::Fake;
 use crate::{Options, ROOT, Result};
@@ -52,7 +52,7 @@ pub fn run(options: &Options, record: bool) -> Result<bool> {
     let mut good = true;
     for (name, program) in &options.ours {
         let key = format!("{} {name}", std::env::consts::ARCH);
-        let measured = measure(scratch.path(), &fake, name, program)?;
+        let measured = measure(scratch.path(), &fake, program)?;
         let known = budget.get(&key).cloned().unwrap_or_default();
         for (scenario, cost) in &measured {
             let limit = known.get(scenario);
@@ -85,23 +85,17 @@ pub fn run(options: &Options, record: bool) -> Result<bool> {
     Ok(good)
 }
 
-fn measure(
-    scratch: &Path,
-    fake: &Fake,
-    name: &str,
-    program: &Path,
-) -> Result<BTreeMap<String, Cost>> {
+fn measure(scratch: &Path, fake: &Fake, program: &Path) -> Result<BTreeMap<String, Cost>> {
     const ECR: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    let homes = Homes::default();
     let mut costs = BTreeMap::new();
     let mut cost = |scenario: &str, source, action, stdin: &str, warm_path| -> Result<()> {
-        // No part of the path depends on the program's name: its length would be counted.
-        let dir = scratch.join(name);
-        let mut home = Home::make(&dir, scenario, source)?;
+        let mut home = homes.make(source)?;
         home.set("AWS_ENDPOINT_URL", "http://aws.invalid");
         let mut run = Run {
             program: program.to_owned(),
             action: Some(action),
-            stdin: home.file("stdin", stdin)?,
+            stdin: stdin.to_owned(),
             env: home.env.clone(),
         };
         // The port is a fixed one, so that its digits do not count: the cache is filled by way

@@ -1,14 +1,16 @@
 //! Homes: one per source of credentials, each with the files and variables that such a user has.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha1::Digest;
+use tempfile::TempDir;
 
 /// Where the credentials of a home come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +80,11 @@ impl Source {
     }
 }
 
+/// Home directories, as deep as `/home/user`: each component is checked at every cached `get`. They
+/// are removed when this is dropped.
+#[derive(Debug, Default)]
+pub struct Homes(RefCell<Vec<TempDir>>);
+
 /// A home directory and the variables that go with it.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -88,11 +95,19 @@ pub struct Home {
 const SESSION: &str = "arn:aws:iam::123456789012:user/developer";
 const EXPIRES: &str = "2099-12-31T23:59:59Z";
 
+impl Homes {
+    /// Makes a home with this source of credentials.
+    pub fn make(&self, source: Source) -> io::Result<Home> {
+        let dir = tempfile::Builder::new().prefix("ecr-bench-").tempdir()?;
+        let home = Home::fill(dir.path().to_owned(), source)?;
+        self.0.borrow_mut().push(dir);
+        Ok(home)
+    }
+}
+
 impl Home {
-    /// Makes the home of `source` below `base`.
     #[expect(clippy::too_many_lines, reason = "one arm per source")]
-    pub fn make(base: &Path, name: &str, source: Source) -> io::Result<Self> {
-        let dir = base.join(name);
+    fn fill(dir: PathBuf, source: Source) -> io::Result<Self> {
         fs::create_dir_all(dir.join(".aws"))?;
         let mut home = Self {
             env: vec![

@@ -12,6 +12,7 @@ use crate::surroundings::{Certificates, Surroundings};
 use crate::{Options, Result};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+const OTHER: &str = "https://index.docker.io/v1/";
 const GO: &str = "/usr/bin/docker-credential-ecr-login";
 const LIST: &str = "list of 1,000";
 const TRUE: &str = "/bin/true";
@@ -77,29 +78,16 @@ struct Bench<'a> {
     surroundings: &'a Surroundings,
     go: Option<PathBuf>,
     empty: Option<PathBuf>,
-    /// stdin of a `get` for [`HOST`], of one for Docker Hub, and nothing.
-    host: PathBuf,
-    other: PathBuf,
-    nothing: PathBuf,
 }
 
 impl<'a> Bench<'a> {
     fn new(options: &'a Options, surroundings: &'a Surroundings) -> Result<Self> {
-        let scratch = &surroundings.scratch;
-        let file = |name: &str, text: &str| -> Result<PathBuf> {
-            let path = scratch.join(name);
-            fs::write(&path, text)?;
-            Ok(path)
-        };
         let go = Path::new(GO);
         Ok(Self {
             options,
             surroundings,
             go: (surroundings.inside && go.exists()).then(|| go.to_owned()),
-            empty: empty_program(scratch),
-            host: file("host", HOST)?,
-            other: file("other", "https://index.docker.io/v1/")?,
-            nothing: file("nothing", "")?,
+            empty: empty_program(&surroundings.scratch),
         })
     }
 
@@ -119,8 +107,8 @@ impl<'a> Bench<'a> {
 
     fn case(&self, title: &str, program: (&str, &Path), action: &'static str, home: &Home) -> Case {
         let stdin = match action {
-            "get" | "erase" => &self.host,
-            _ => &self.nothing,
+            "get" | "erase" => HOST,
+            _ => "",
         };
         Case {
             title: title.to_owned(),
@@ -128,7 +116,7 @@ impl<'a> Bench<'a> {
             run: Run {
                 program: program.1.to_owned(),
                 action: Some(action),
-                stdin: stdin.clone(),
+                stdin: stdin.to_owned(),
                 env: home.env.clone(),
             },
             forget: None,
@@ -139,15 +127,15 @@ impl<'a> Bench<'a> {
     }
 
     /// A home that asks the fake for everything.
-    fn home(&self, name: &str, source: Source) -> Result<Home> {
-        let mut home = Home::make(&self.surroundings.scratch, name, source)?;
+    fn home(&self, source: Source) -> Result<Home> {
+        let mut home = self.surroundings.homes.make(source)?;
         home.set("AWS_ENDPOINT_URL", self.surroundings.fake.url());
         Ok(home)
     }
 
     /// Of the Go helper, which goes by the real names.
-    fn go_home(&self, name: &str, source: Source) -> Result<Home> {
-        let mut home = Home::make(&self.surroundings.scratch, name, source)?;
+    fn go_home(&self, source: Source) -> Result<Home> {
+        let mut home = self.surroundings.homes.make(source)?;
         home.set("AWS_REGION", "us-east-1");
         Ok(home)
     }
@@ -155,7 +143,7 @@ impl<'a> Bench<'a> {
     /// The base lines, every source with a cached token, and what needs no token.
     fn warm(&self) -> Result<Vec<Case>> {
         let mut cases = Vec::new();
-        let unused = Home::make(&self.surroundings.scratch, "unused", Source::Environment)?;
+        let unused = self.surroundings.homes.make(Source::Environment)?;
         for (title, path) in [
             ("/bin/true", Some(Path::new(TRUE))),
             ("an empty Rust program, static glibc", self.empty.as_deref()),
@@ -171,7 +159,7 @@ impl<'a> Bench<'a> {
                 continue;
             }
             let title = format!("warm get: {}", source.title());
-            let home = self.home(source.word(), source)?;
+            let home = self.home(source)?;
             for program in self.ours() {
                 let mut case = self.case(&title, program, "get", &home);
                 if source != Source::Process {
@@ -186,22 +174,22 @@ impl<'a> Bench<'a> {
             if let Some(go) = &self.go
                 && matches!(source, Source::Environment | Source::Role)
             {
-                let home = self.go_home(&format!("go-{}", source.word()), source)?;
+                let home = self.go_home(source)?;
                 cases.push(self.case(&title, ("Go 0.6.0", go), "get", &home));
             }
         }
-        let home = self.home("rest", Source::Environment)?;
+        let home = self.home(Source::Environment)?;
         for (title, action, stdin) in [
-            ("get for a host that is not ECR", "get", &self.other),
-            ("erase", "erase", &self.host),
-            ("version", "version", &self.nothing),
+            ("get for a host that is not ECR", "get", OTHER),
+            ("erase", "erase", HOST),
+            ("version", "version", ""),
         ] {
             for program in self.programs() {
                 if action == "erase" && program.0.starts_with("Go") {
                     continue;
                 }
                 let mut case = self.case(title, program, action, &home);
-                case.run.stdin.clone_from(stdin);
+                case.run.stdin = stdin.to_owned();
                 case.limits = if program.0.starts_with("Go") {
                     NONE
                 } else {
@@ -225,7 +213,7 @@ impl<'a> Bench<'a> {
             if !(self.wanted(&title) || n == 1000 && self.wanted(LIST)) {
                 continue;
             }
-            let home = self.home(&format!("many-{n}"), Source::Environment)?;
+            let home = self.home(Source::Environment)?;
             self.fill(program, &home, n)?;
             for program in self.ours() {
                 let mut case = self.case(&title, program, "get", &home);
@@ -255,13 +243,11 @@ impl<'a> Bench<'a> {
                 123_456_789_012 + n
             )
         };
-        let input = self.surroundings.scratch.join("input");
         for i in 0..n.min(1000) {
-            fs::write(&input, host(i))?;
             let run = Run {
                 program: program.to_owned(),
                 action: Some("get"),
-                stdin: input.clone(),
+                stdin: host(i),
                 env: home.env.clone(),
             };
             run.time()?;
@@ -285,7 +271,7 @@ impl<'a> Bench<'a> {
     fn cold_http(&self) -> Result<Vec<Case>> {
         let mut cases = Vec::new();
         for program in self.ours() {
-            let home = self.home(&format!("cold-{}", program.0), Source::Environment)?;
+            let home = self.home(Source::Environment)?;
             let mut case = self.case("cold get over http", program, "get", &home);
             case.forget = Some(home.cache());
             case.limits = Limits {
@@ -297,7 +283,7 @@ impl<'a> Bench<'a> {
                 ..NONE
             };
             cases.push(case);
-            let home = self.home(&format!("cold-role-{}", program.0), Source::Role)?;
+            let home = self.home(Source::Role)?;
             let mut case = self.case("cold get over http: role", program, "get", &home);
             case.forget = Some(home.cache());
             case.limits = Limits {
@@ -307,7 +293,7 @@ impl<'a> Bench<'a> {
                 ..NONE
             };
             cases.push(case);
-            let home = self.home(&format!("cold-twenty-{}", program.0), Source::Environment)?;
+            let home = self.home(Source::Environment)?;
             let mut case = self.case("twenty at once, over http", program, "get", &home);
             case.forget = Some(home.cache());
             case.at_once = 20;
@@ -324,8 +310,7 @@ impl<'a> Bench<'a> {
         for program in self.programs() {
             let go = program.0.starts_with("Go");
             for at_once in [1, 20] {
-                let name = format!("tls-{at_once}-{}", program.0.replace(' ', "-"));
-                let mut home = self.go_home(&name, Source::Environment)?;
+                let mut home = self.go_home(Source::Environment)?;
                 for (name, value) in variables {
                     home.set(name, value);
                 }
@@ -358,7 +343,7 @@ impl<'a> Bench<'a> {
     fn without_credentials(&self) -> Result<Vec<Case>> {
         let mut cases = Vec::new();
         for program in self.programs() {
-            let mut home = self.home(&format!("none-{}", program.0), Source::Environment)?;
+            let mut home = self.home(Source::Environment)?;
             home.env
                 .retain(|(name, _)| !name.starts_with("AWS_") || name == "AWS_ENDPOINT_URL");
             let mut case = self.case("get without credentials", program, "get", &home);
@@ -372,11 +357,10 @@ impl<'a> Bench<'a> {
     /// Runs the cases in turns, then counts what one run of each does.
     fn measure(&self, mut cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>> {
         cases.retain(|case| self.wanted(&case.title));
-        let baseline = self.surroundings.scratch.join("nothing");
         let baseline = Run {
             program: TRUE.into(),
             action: None,
-            stdin: baseline,
+            stdin: String::new(),
             env: Vec::new(),
         };
         for case in &cases {

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use crate::homes::Homes;
 use crate::support::fake::authority::Authority;
 use crate::support::fake::{ANY_PORT, Fake, Options as Listen};
 use crate::{Options, Result};
@@ -70,6 +71,7 @@ pub struct Surroundings {
     pub fake: Fake,
     pub inside: bool,
     pub scratch: PathBuf,
+    pub homes: Homes,
 }
 
 impl Surroundings {
@@ -91,6 +93,7 @@ impl Surroundings {
             fake: Fake::with(listen)?,
             inside,
             scratch: scratch.to_owned(),
+            homes: Homes::default(),
         })
     }
 
