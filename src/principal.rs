@@ -152,7 +152,7 @@ pub struct RegistryApi {
     pub region: String,
     /// The URL.
     pub url: String,
-    /// What the URL was worked out for; the default if the user set it.
+    /// The variant that the URL was worked out for; the default if the user set it.
     pub variant: Variant,
 }
 
@@ -161,11 +161,11 @@ pub struct RegistryApi {
 pub struct Endpoint {
     /// The region that requests are signed for.
     pub region: String,
-    /// What decides its URL.
+    /// Its URL, or how it is worked out.
     pub address: Address,
 }
 
-/// What decides the URL of an endpoint.
+/// The URL of an endpoint, or how it is worked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// The user, whatever FIPS and dual-stack say.

@@ -44,7 +44,7 @@ impl FieldList {
         self.0.update(text);
     }
 
-    /// What decides an endpoint's URL; the prefix keeps it apart from another service's.
+    /// The address of an endpoint; the prefix keeps it apart from another service's.
     fn endpoint(&mut self, service: &str, endpoint: &Endpoint) {
         self.add(service, &endpoint.region);
         match &endpoint.address {

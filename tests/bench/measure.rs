@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 pub struct Run {
     pub program: PathBuf,
     pub action: Option<&'static str>,
-    /// What comes by a pipe on stdin, as from a client.
+    /// stdin: it comes by a pipe, as from a client.
     pub stdin: String,
     /// The whole environment.
     pub env: Vec<(String, OsString)>,
