@@ -31,6 +31,11 @@ fn deny(behaviour: &mut Behaviour, action: &str, end: &str) {
     denied.insert(action.to_owned(), end.to_owned());
 }
 
+fn no_pull(behaviour: &mut Behaviour) {
+    deny(behaviour, "BatchGetImage", "");
+    deny(behaviour, "GetDownloadUrlForLayer", "");
+}
+
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     (nothing, &["/team/app:1.0"], ("ok", "image", "team/app:1.0 exists")),
@@ -51,6 +56,10 @@ const CASES: &[Case] = &[
     (nothing, &["/team/app:2.0", "--push"], ("ok", "image", "team/app:2.0 does not exist yet")),
     (nothing, &["/team/none:2.0", "--push"], ("not_checked", "push", "there is no such repository")),
     (|b| deny(b, "BatchGetImage", ""), &["/team/app:1.0", "--push"], ("warning", "image", "ecr:BatchGetImage")),
+    (|b| deny(b, "BatchGetImage", ""), &["/team/app:1.0", "--push"], ("ok", "push", "ecr:PutImage; nothing was pushed")),
+    (|b| deny(b, "BatchGetImage", ""), &["/team/none:1.0", "--push"], ("not_checked", "push", "there is no such repository")),
+    (no_pull, &["/team/app:1.0", "--push"], ("ok", "push", "allowed: ecr:BatchCheckLayerAvailability; nothing was pushed")),
+    (no_pull, &["/team/none:1.0", "--push"], ("not_checked", "push", "ecr:PutImage: a push could create the repository")),
     (|b| deny(b, "BatchCheckLayerAvailability", ""), &["/team/app:1.0", "--push"], ("failed", "push", "may not call ecr:BatchCheckLayerAvailability")),
     (|b| deny(b, "InitiateLayerUpload", ""), &["/team/app:1.0", "--push"], ("failed", "push", "allow ecr:InitiateLayerUpload")),
     (|b| deny(b, "InitiateLayerUpload", ""), &["/team/app:1.0", "--push"], ("not_checked", "push", "ecr:UploadLayerPart, ecr:CompleteLayerUpload: no upload was begun")),
@@ -137,6 +146,25 @@ fn push_is_tried_without_being_made() {
             .iter()
             .all(|call| call.method == "GET")
     );
+}
+
+/// A repository creation template may create one with a push.
+#[test]
+fn push_of_an_unseen_repository_is_not_begun() {
+    let machine = Machine::new();
+    for denied in [nothing, no_pull, |b: &mut Behaviour| {
+        deny(b, "BatchGetImage", "");
+    }] {
+        machine.fake.set(Behaviour::default());
+        machine.fake.change(denied);
+        machine.fake.forget();
+        let image = format!("{HOST}/team/none:1.0");
+        doctor(&machine, DEV, &[&image, "--push"]);
+        let calls = machine.fake.calls_to("registry");
+        let reads = |method: &str| matches!(method, "GET" | "HEAD");
+        assert!(calls.len() > 1, "{calls:?}");
+        assert!(calls.iter().all(|call| reads(&call.method)), "{calls:?}");
+    }
 }
 
 #[test]

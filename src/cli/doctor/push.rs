@@ -3,8 +3,11 @@
 //! Each request is one that a push makes and that cannot be completed: the upload is one byte under
 //! the digest of other bytes, and the manifest names a configuration that was never uploaded and is
 //! sent under its own digest, so that no tag can move. An unfinished upload expires; where a
-//! registry can cancel one, it is cancelled. IAM decides before any of that is looked at, so a refusal other than a
-//! denial means that the action is allowed.
+//! registry can cancel one, it is cancelled. IAM decides before any of that is looked at, so a
+//! refusal other than a denial means that the action is allowed.
+//!
+//! ECR may create a missing repository when a push begins, from a repository creation template. So
+//! an upload is begun only where an answer to a pull has shown that there is the repository.
 
 use std::fmt::Write;
 
@@ -14,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::Check;
 use super::image::Image;
 use super::refusal::{self, CHECK_LAYER, COMPLETE, INITIATE, PUT_IMAGE, UPLOAD};
+use super::registry::Repository;
 use super::visit::{Visit, VisitRequest};
 use crate::ecr::RegistryResponse;
 use crate::problem::Problem;
@@ -33,14 +37,21 @@ struct PushTrial<'a, 'v, 'c> {
     checks: Vec<Check>,
 }
 
-pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image) -> Vec<Check> {
+pub(super) fn absent_digest() -> String {
+    digest_of(ABSENT)
+}
+
+pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image, found: Repository) -> Vec<Check> {
+    if found == Repository::Missing {
+        return vec![Check::not_checked(ABOUT, "there is no such repository")];
+    }
     let mut push = PushTrial {
         visit,
         image,
         allowed: Vec::new(),
         checks: Vec::new(),
     };
-    let absent = digest_of(ABSENT);
+    let absent = absent_digest();
     let repository = format!("/v2/{}", image.repository);
     push.try_action(
         CHECK_LAYER,
@@ -48,25 +59,13 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image) -> Vec<Check> {
         &format!("{repository}/blobs/{absent}"),
         None,
     );
-    push.upload(&repository, &absent);
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.docker.container.image.v1+json",
-            "size": ABSENT.len(),
-            "digest": absent,
-        },
-        "layers": [],
-    });
-    let manifest = manifest.to_string();
-    let target = format!("{repository}/manifests/{}", digest_of(manifest.as_bytes()));
-    push.try_action(
-        PUT_IMAGE,
-        "PUT",
-        &target,
-        Some((MANIFEST, manifest.as_bytes())),
-    );
+    match found {
+        Repository::Exists => push.uploads(&repository, &absent),
+        _ => push.not_checked(
+            &[INITIATE, UPLOAD, COMPLETE, PUT_IMAGE],
+            "a push could create the repository, and this identity may not see whether it exists",
+        ),
+    }
     let PushTrial {
         allowed,
         mut checks,
@@ -79,13 +78,37 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image) -> Vec<Check> {
     checks
 }
 
+/// A manifest whose configuration was never uploaded.
+fn manifest_of(absent: &str) -> String {
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.docker.container.image.v1+json",
+            "size": ABSENT.len(),
+            "digest": absent,
+        },
+        "layers": [],
+    });
+    manifest.to_string()
+}
+
 impl PushTrial<'_, '_, '_> {
+    /// All actions that write.
+    fn uploads(&mut self, repository: &str, absent: &str) {
+        self.upload(repository, absent);
+        let manifest = manifest_of(absent);
+        let target = format!("{repository}/manifests/{}", digest_of(manifest.as_bytes()));
+        let body = Some((MANIFEST, manifest.as_bytes()));
+        self.try_action(PUT_IMAGE, "PUT", &target, body);
+    }
+
     /// The three actions of an upload; without the first there is nothing to try the others on.
     fn upload(&mut self, repository: &str, absent: &str) {
         let target = format!("{repository}/blobs/uploads/");
         let begun = self.try_action(INITIATE, "POST", &target, None);
         let Some(upload) = begun.and_then(|response| self.next(&response)) else {
-            return self.not_checked(&[UPLOAD, COMPLETE]);
+            return self.not_checked(&[UPLOAD, COMPLETE], "no upload was begun");
         };
         let written = self.try_action(UPLOAD, "PATCH", &upload, Some((BYTES, b"x")));
         let last = written.and_then(|response| self.next(&response));
@@ -151,12 +174,12 @@ impl PushTrial<'_, '_, '_> {
         self.checks.push(Check::failed(ABOUT, problem));
     }
 
-    fn not_checked(&mut self, actions: &[&str]) {
+    fn not_checked(&mut self, actions: &[&str], why: &str) {
         let names: Vec<_> = actions
             .iter()
             .map(|action| self.visit.subject.action(action))
             .collect();
-        let text = format!("{}: no upload was begun", names.join(", "));
+        let text = format!("{}: {why}", names.join(", "));
         self.checks.push(Check::not_checked(ABOUT, text));
     }
 }

@@ -31,14 +31,32 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, with_push: bool) -> Vec<Check> {
         checks.push(Check::not_checked("image", "the registry refuses all"));
         return checks;
     }
-    let (found, exists) = pull(visit, &image, with_push);
+    let (found, repository) = pull(visit, &image, with_push);
     checks.extend(found);
-    match (with_push, exists) {
-        (true, true) => checks.extend(push::check(visit, &image)),
-        (true, false) => checks.push(Check::not_checked("push", "there is no such repository")),
-        (false, _) => {}
+    if with_push {
+        checks.extend(push::check(visit, &image, repository));
     }
     checks
+}
+
+/// Whether the repository exists, from the answers to a pull.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repository {
+    Exists,
+    Missing,
+    /// The registry does not say so to an identity that may not pull.
+    Unknown,
+}
+
+impl Repository {
+    fn of(response: &RegistryResponse) -> Self {
+        let code = response.error.as_ref().map(|(code, _)| code.as_str());
+        match (response.status, code) {
+            (200..=399, _) | (404, Some("MANIFEST_UNKNOWN" | "BLOB_UNKNOWN")) => Self::Exists,
+            (404, Some("NAME_UNKNOWN")) => Self::Missing,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// Why `/v2/` is not served.
@@ -62,16 +80,24 @@ fn not_in(visit: &Visit<'_, '_>, response: &RegistryResponse) -> Problem {
 
 /// The image and its layers, and whether there is the repository. A tag that a push will make
 /// need not be there.
-fn pull(visit: &mut Visit<'_, '_>, image: &Image, with_push: bool) -> (Vec<Check>, bool) {
+fn pull(visit: &mut Visit<'_, '_>, image: &Image, with_push: bool) -> (Vec<Check>, Repository) {
     const ABOUT: &str = "image";
     let response = match manifest(visit, image, &image.reference) {
         Ok(response) => response,
-        Err(problem) => return (vec![Check::failed(ABOUT, &problem)], false),
+        Err(problem) => return (vec![Check::failed(ABOUT, &problem)], Repository::Unknown),
     };
     if response.status == 200 {
         let mut checks = vec![Check::ok(ABOUT, format!("{} exists", image.shown))];
         checks.push(layers(visit, image, &response));
-        return (checks, true);
+        return (checks, Repository::Exists);
+    }
+    let mut repository = Repository::of(&response);
+    if with_push && repository == Repository::Unknown {
+        // The permission to download layers is another one.
+        let absent = format!("/v2/{}/blobs/{}", image.repository, push::absent_digest());
+        repository = visit
+            .get(&absent)
+            .map_or(repository, |r| Repository::of(&r));
     }
     let code = response.error.as_ref().map(|(code, _)| code.as_str());
     let problem = refusal::explain(visit.subject, image, GET_IMAGE, &response);
@@ -83,7 +109,7 @@ fn pull(visit: &mut Visit<'_, '_>, image: &Image, with_push: bool) -> (Vec<Check
         (true, 403, _) => Check::warning(ABOUT, problem.to_string(), problem.hint()),
         _ => Check::failed(ABOUT, &problem),
     };
-    (vec![check], code != Some("NAME_UNKNOWN"))
+    (vec![check], repository)
 }
 
 fn manifest(
@@ -166,6 +192,30 @@ fn part_of(manifest: &[u8]) -> Option<ManifestPart> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_repository_is_there_if_an_answer_says_so() {
+        for (status, code, expected) in [
+            (200, None, Repository::Exists),
+            (307, None, Repository::Exists),
+            (404, Some("MANIFEST_UNKNOWN"), Repository::Exists),
+            (404, Some("BLOB_UNKNOWN"), Repository::Exists),
+            (404, Some("NAME_UNKNOWN"), Repository::Missing),
+            (403, Some("DENIED"), Repository::Unknown),
+            (404, None, Repository::Unknown),
+            (429, Some("TOOMANYREQUESTS"), Repository::Unknown),
+            (503, None, Repository::Unknown),
+        ] {
+            let response = RegistryResponse {
+                status,
+                error: code.map(|code| (code.to_owned(), String::new())),
+                location: None,
+                challenge: None,
+                body: Vec::new().into(),
+            };
+            assert_eq!(Repository::of(&response), expected, "{status} {code:?}");
+        }
+    }
 
     #[test]
     fn manifests_lead_to_a_blob() {
