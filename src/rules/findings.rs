@@ -92,6 +92,20 @@ impl Rules {
         sections.into_iter().filter_map(host).collect()
     }
 
+    /// Own names and profiles that are anywhere in the file: what a report for others masks.
+    pub fn names(&self) -> Vec<String> {
+        let (sections, _) = self.all_sections();
+        let mut names = Vec::new();
+        for section in sections {
+            if section.kind == SectionKind::OwnName {
+                names.push(section.name.to_owned());
+            }
+            let profile = section.settings[Key::Profile as usize];
+            names.extend(profile.map(|setting| setting.value.to_owned()));
+        }
+        names
+    }
+
     /// Every section that something can match, the first of several of a name, and what is wrong
     /// outside of them.
     fn all_sections(&self) -> (Vec<RuleSection<'_>>, Vec<Finding>) {

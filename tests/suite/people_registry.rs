@@ -278,6 +278,43 @@ fn reports_for_others_show_no_name() {
 }
 
 #[test]
+fn reports_of_faulty_files_show_no_name() {
+    let dirs = [
+        ("DOCKER_CONFIG", "my secret/docker"),
+        ("AWS_ECR_CACHE_DIR", "a secret place/cache"),
+        ("AWS_CA_BUNDLE", "no secret here/ca.pem"),
+        ("REGISTRY_AUTH_FILE", "the secret file/auth.json"),
+    ];
+    for faulty in ["nothing", "home/.aws/config", "home/.aws/ecr-login"] {
+        let machine = Machine::new();
+        let vars = dirs.map(|(name, dir)| (name, machine.path(dir).display().to_string()));
+        let mut vars: Vec<_> = vars.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        vars.push(("AWS_PROFILE", "secret-profile"));
+        machine.write("home/.aws/ecr-login", SECRET_RULES);
+        machine.write("the secret file/auth.json", "{");
+        let stored = format!("{{\"auths\": {{\"{HOST}/secret/app\": {{\"auth\": \"eDp5\"}}}}}}");
+        machine.write("home/.config/containers/auth.json", stored);
+        let config = machine
+            .read("home/.aws/config")
+            .replace("dev", "secret-one");
+        machine.write("home/.aws/config", config);
+        match faulty {
+            "nothing" => {}
+            file if file.ends_with("config") => machine.write(file, b"[secret-\xff]\nx\n[secret"),
+            file => machine.write(file, format!("secret line\n{SECRET_RULES}")),
+        }
+        let image = format!("{HOST}/secret/app:secret-tag");
+        let (_, report) = doctor(&machine, &vars, &["--redact", &image]);
+        let text = report.to_string();
+        assert!(!text.contains("secret"), "{faulty}: {report:#}");
+        assert!(text.contains("<path>"), "{faulty}: {report:#}");
+    }
+}
+
+const SECRET_RULES: &str = "[secret.example.com]\nregistry = nowhere\n[secret-nothing]\nx = y\n\
+    [123456789012]\nprofile = secret-two\nx = secret-value\n";
+
+#[test]
 fn misnamed_images_are_refused() {
     let machine = Machine::new();
     for (arguments, cause, hint) in [
