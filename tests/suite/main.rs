@@ -11,6 +11,7 @@
 mod support;
 
 mod choice;
+mod client_hello;
 mod cmd;
 mod conventions;
 mod fake;
