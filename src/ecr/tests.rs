@@ -47,17 +47,24 @@ struct Server {
     sent: Arc<Mutex<usize>>,
 }
 
+impl Server {
+    fn bind() -> (TcpListener, Self) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let server = Self {
+            port: listener.local_addr().expect("bound").port(),
+            seen: Arc::default(),
+            connections: Arc::default(),
+            sent: Arc::default(),
+        };
+        (listener, server)
+    }
+}
+
 trait TestStream: Read + Write {}
 impl<T: Read + Write> TestStream for T {}
 
 fn server(tls: bool, script: Vec<Act>) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let server = Server {
-        port: listener.local_addr().expect("bound").port(),
-        seen: Arc::default(),
-        connections: Arc::default(),
-        sent: Arc::default(),
-    };
+    let (listener, server) = Server::bind();
     let (seen, connections) = (server.seen.clone(), server.connections.clone());
     let sent = server.sent.clone();
     let script = Arc::new(Mutex::new(script));

@@ -266,31 +266,35 @@ CASES = [skopeo_copies_from_one_account_to_another, docker_builds_from_two_accou
 
 
 def main():
-    options = argparse.ArgumentParser(description="several accounts, with real clients")
+    sys.exit(run("several accounts, with real clients", World, CASES, PACKAGES))
+
+
+def run(about, world_of, cases, packages):
+    """Runs the cases, in a namespace of their own; the exit status."""
+    options = argparse.ArgumentParser(description=about)
     options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
     options.add_argument("--fake", help="the example fake-aws; cargo builds it otherwise")
+    options.add_argument("--only", default="", help="cases whose name holds this")
     options = options.parse_args()
     if not os.environ.get(ns.INSIDE):
         if not (options.helper and options.fake):
             helper, fake = install.program_and_fake()
             options.helper, options.fake = options.helper or helper, options.fake or fake
-        install.debian(PACKAGES)
+        install.debian(packages)
         os.environ["ECR_TEST_SETUP"] = json.dumps({
             "helper": str(Path(options.helper).resolve()),
             "fake": str(Path(options.fake).resolve()),
             "docker.io": str(install.docker_cli(install.state_dir()))})
     ns.enter()
-    sys.exit(run(json.loads(os.environ["ECR_TEST_SETUP"])))
-
-
-def run(paths):
+    paths = json.loads(os.environ["ECR_TEST_SETUP"])
     failed, work = 0, Path(tempfile.mkdtemp(prefix="ecr-accounts."))
+    cases = [case for case in cases if options.only in case.__name__]
     try:
         with ns.Processes(work / "logs") as processes:
-            world = World(work, paths, processes)
+            world = world_of(work, paths, processes)
             with ns.Namespace(world.names(), [world.authority.pem]):
                 world.start()
-                for case in CASES:
+                for case in cases:
                     name = case.__name__.replace("_", " ")
                     try:
                         case(world)
@@ -301,7 +305,7 @@ def run(paths):
                 world.close()
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(CASES) - failed} passed, {failed} failed")
+    print(f"{len(cases) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

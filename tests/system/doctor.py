@@ -7,7 +7,6 @@ As root, on Debian 12, in the namespaces of accounts.py: the real ECR host names
 and the registry takes only passwords that the fake AWS issued. The registry's IAM is registry.py's.
 """
 
-import argparse
 import hashlib
 import json
 import os
@@ -15,12 +14,9 @@ import pty
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.request
-from pathlib import Path
 
 import accounts
-import install
 import ns
 from accounts import RULES, Wrong
 from cases import A, IMAGE
@@ -259,47 +255,5 @@ CASES = [nothing_is_wrong, stale_login_of_docker, stale_login_of_podman, podman_
          clock_is_wrong, colours_are_for_terminals]
 
 
-def main():
-    options = argparse.ArgumentParser(description="doctor, next to real clients")
-    options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
-    options.add_argument("--fake", help="the example fake-aws; cargo builds it otherwise")
-    options.add_argument("--only", default="", help="cases whose name holds this")
-    options = options.parse_args()
-    if not os.environ.get(ns.INSIDE):
-        if not (options.helper and options.fake):
-            helper, fake = install.program_and_fake()
-            options.helper, options.fake = options.helper or helper, options.fake or fake
-        install.debian({**accounts.PACKAGES, "podman": "podman"})
-        os.environ["ECR_TEST_SETUP"] = json.dumps({
-            "helper": str(Path(options.helper).resolve()),
-            "fake": str(Path(options.fake).resolve()),
-            "docker.io": str(install.docker_cli(install.state_dir()))})
-    ns.enter()
-    sys.exit(run(json.loads(os.environ["ECR_TEST_SETUP"]), options.only))
-
-
-def run(paths, only):
-    failed, work = 0, Path(tempfile.mkdtemp(prefix="ecr-doctor-"))
-    cases = [case for case in CASES if only in case.__name__]
-    try:
-        with ns.Processes(work / "logs") as processes:
-            world = World(work, paths, processes)
-            with ns.Namespace(world.names(), [world.authority.pem]):
-                world.start()
-                for case in cases:
-                    name = case.__name__.replace("_", " ")
-                    try:
-                        case(world)
-                        print(f"ok     {name}", flush=True)
-                    except (Wrong, OSError, ValueError, subprocess.TimeoutExpired) as error:
-                        failed += 1
-                        print(f"FAILED {name}: {error}", flush=True)
-                world.close()
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(cases) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(accounts.run("doctor, next to real clients", World, CASES, {**accounts.PACKAGES, "podman": "podman"}))

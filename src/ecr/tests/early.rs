@@ -10,13 +10,7 @@ type Closes = fn(u32) -> bool;
 
 /// A server that has its connections counted, closes some of them, and answers on the others.
 fn closing(closes: Closes, body: String) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    let server = Server {
-        port: listener.local_addr().expect("bound").port(),
-        seen: Arc::default(),
-        connections: Arc::default(),
-        sent: Arc::default(),
-    };
+    let (listener, server) = Server::bind();
     let (seen, connections) = (server.seen.clone(), server.connections.clone());
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
