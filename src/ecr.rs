@@ -6,6 +6,7 @@
 
 mod caller;
 mod classify;
+mod denial;
 mod early;
 mod executor;
 mod http;
@@ -25,6 +26,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Runtime;
 
 pub use self::caller::Caller;
+pub(crate) use self::denial::{Denial, DenialReason};
 use self::executor::Executor;
 use self::http::{Client, RequestOutcome, Resolver};
 pub use self::registry_request::{RegistryLogin, RegistryRequest, RegistryResponse};

@@ -142,11 +142,7 @@ const UNSIGNED: &[&str] = &[
 ];
 /// Phrases in the message of such a code when the time of the signature is at fault. No code of
 /// its own tells.
-const SKEWED_WORDS: &[&str] = &[
-    "signature expired",
-    "signature not yet current",
-    "is not within",
-];
+const SKEWED_WORDS: &[&str] = &["signature expired", "signature not yet current"];
 const ROLE_REFUSED: &[&str] = &["ValidationError", "RegionDisabledException"];
 const WEB_TOKEN_REJECTED: &[&str] = &["InvalidIdentityToken", "IDPRejectedClaim"];
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::denial::{Denial, DenialReason};
 use super::http::{Failure, Tries};
 use super::redact::one_line;
 use crate::principal::{Sso, Variant};
@@ -220,23 +221,21 @@ impl Problem {
 impl Problem {
     /// The principal and the action as the message of AWS names them.
     pub(super) fn access_denied(service: Service, message: &str) -> Self {
-        let after = |mark: &str| {
-            let word = message.split_once(mark)?.1.split_whitespace().next()?;
-            Some(word.trim_end_matches(['.', ',']).to_owned())
-        };
+        let denial = Denial::parse(message);
         let default = match service {
             Service::Ecr => "ecr:GetAuthorizationToken",
             Service::EcrPublic => "ecr-public:GetAuthorizationToken",
         };
-        let action = after("to perform: ").unwrap_or_else(|| default.to_owned());
-        let cause = match after("User: ").filter(|arn| arn.starts_with("arn:")) {
+        let action = denial.action.unwrap_or(default);
+        let cause = match denial.principal {
             Some(principal) => format!("access denied: {principal} may not call {action}"),
             None => format!("access denied: the principal may not call {action}"),
         };
-        if let Some((_, policy)) = message.split_once("with an explicit deny") {
+        if let DenialReason::Explicit(policy) = denial.reason {
+            let by = policy.map_or(String::new(), |policy| format!(" in a {policy}"));
             return Self::new(
                 ProblemKind::Refused,
-                format!("{cause} with an explicit deny{policy}"),
+                format!("{cause} with an explicit deny{by}"),
                 "ask the policy's owner; an explicit deny cannot be overridden",
             )
             .shared();

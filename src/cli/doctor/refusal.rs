@@ -1,6 +1,6 @@
 //! The meaning of a registry's refusal: which IAM action is missing.
 
-use crate::ecr::RegistryResponse;
+use crate::ecr::{Denial, DenialReason, RegistryResponse};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Service;
 
@@ -118,46 +118,38 @@ fn no_image(subject: &DoctorSubject, image: &Image) -> Problem {
     )
 }
 
-/// In the words of IAM: `User: … is not authorized to perform: ecr:BatchGetImage on resource: …
-/// because no identity-based policy allows the ecr:BatchGetImage action`.
 fn denied(subject: &DoctorSubject, repository: &str, action: &str, message: &str) -> Problem {
-    let action = subject.action(action);
-    let named = message
-        .split_once("to perform: ")
-        .map_or("", |(_, rest)| rest);
-    let named = named.split_whitespace().next().unwrap_or_default();
-    let action = if named.contains(':') { named } else { &action };
+    let denial = Denial::parse(message);
+    let action = match denial.action {
+        Some(action) => action.to_owned(),
+        None => subject.action(action),
+    };
     let cause = format!("access denied: this identity may not call {action} on {repository}");
-    let because = message
-        .split_once(" because no ")
-        .map_or("", |(_, rest)| rest);
-    let because = because.split(" allows ").next().unwrap_or_default();
-    if let Some((_, policy)) = message.split_once("with an explicit deny in ") {
-        let policy = policy.trim_start_matches("a ").trim_start_matches("an ");
-        let policy = policy.split(':').next().unwrap_or_default();
-        return refused(
-            format!("{cause} (explicit deny in a {policy})"),
+    match denial.reason {
+        DenialReason::Explicit(policy) => refused(
+            format!(
+                "{cause} (explicit deny in a {})",
+                policy.unwrap_or("policy")
+            ),
             "ask the policy's owner; an explicit deny cannot be overridden",
-        );
-    }
-    match because {
-        "" => refused(
+        ),
+        DenialReason::NotAllowedBy(policy) => {
+            let hint = match policy {
+                "identity-based policy" => {
+                    format!("allow {action} in the policy of this identity")
+                }
+                "resource-based policy" => format!(
+                    "allow {action} to this identity in the policy of the repository {repository}"
+                ),
+                policy => format!("allow {action} in the {policy}"),
+            };
+            refused(format!("{cause} (no {policy} allows it)"), hint)
+        }
+        DenialReason::Unknown => refused(
             cause,
             format!(
                 "allow {action} in the identity's policy, and for another account's identity also in the repository's"
             ),
-        ),
-        "identity-based policy" => refused(
-            format!("{cause} (no identity-based policy allows it)"),
-            format!("allow {action} in the policy of this identity"),
-        ),
-        "resource-based policy" => refused(
-            format!("{cause} (no resource-based policy allows it)"),
-            format!("allow {action} to this identity in the policy of the repository {repository}"),
-        ),
-        policy => refused(
-            format!("{cause} (no {policy} allows it)"),
-            format!("allow {action} in the {policy}"),
         ),
     }
 }
