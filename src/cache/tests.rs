@@ -265,6 +265,40 @@ fn erase_takes_all_principals_but_no_held_lock() {
     assert!(cache.get("public.ecr.aws", &a, None, at(0)).is_some());
 }
 
+/// NFS renames a file that is removed while a process has it open, until that process ends.
+#[test]
+fn files_renamed_by_nfs_are_left_to_it() {
+    let (_dir, cache) = cache();
+    let (a, b) = (CacheKey::for_test(1), CacheKey::for_test(2));
+    let good = token("pw", 0, 7200);
+    cache
+        .put(HOST, &a, &good, Provenance::default(), at(0))
+        .expect("put");
+    let entry = fs::read(file_of(&cache, &a, "json")).expect("there");
+    let later = token("later", 100_000, 107_200);
+    let dir = cache.base.join(ROOT).join(HOST);
+    let renamed = [
+        dir.join(".nfs000000000012d68f00000001"),
+        cache.base.join(ROOT).join(".nfs000000000012d68f00000002"),
+    ];
+    for file in &renamed {
+        fs::write(file, &entry).expect("written");
+    }
+    cache
+        .put(HOST, &b, &later, Provenance::default(), at(100_000))
+        .expect("put");
+    assert!(!file_of(&cache, &a, "json").exists(), "it is swept");
+    let erased = Erased {
+        tokens: 1,
+        logins: 0,
+    };
+    assert_eq!(cache.erase(HOST).expect("erased"), erased);
+    assert_eq!(cache.erase(HOST).expect("no error"), Erased::default());
+    assert!(cache.held(at(100_000)).is_empty());
+    assert!(renamed.iter().all(|file| file.is_file()));
+    assert_eq!(cache.hosts().expect("readable"), [HOST]);
+}
+
 #[test]
 fn stored_login_is_apart_from_cached_tokens() {
     let (_dir, cache) = cache();
