@@ -166,3 +166,20 @@ pub(crate) fn try_lock_exclusive(file: &File) -> io::Result<bool> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A copy that a larger buffer replaces is not zeroed, so secrets are in files below this size.
+    #[test]
+    fn files_below_16_kib_are_read_without_a_copy() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (size, is_copied) in [(0, false), (16_383, false), (16_384, true), (40_000, true)] {
+            std::fs::write(file.path(), vec![b'x'; size]).expect("written");
+            let bytes = read_bounded(file.path(), 1 << 20).expect("readable");
+            assert_eq!(bytes.len(), size);
+            assert_eq!(bytes.capacity() > 16 << 10, is_copied, "{size}");
+        }
+    }
+}

@@ -32,6 +32,7 @@ mod people_doctor;
 #[cfg(unix)]
 mod people_registry;
 mod principals;
+mod promises;
 mod protocol;
 #[cfg(unix)]
 mod rules;
