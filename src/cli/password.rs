@@ -96,6 +96,15 @@ fn get(
         return Ok(token);
     }
     let (token, _) = context.helper(None, selection).get_uncached(registry)?;
+    // The caller may hand it to `docker login`, which must not make a stored login of it.
+    if let Ok(Some(cache)) = context.cache() {
+        let remembered = cache.remember_issued(registry.host(), &token, clock());
+        if let Err(error) = remembered {
+            context
+                .log
+                .debug(format_args!("the password is not remembered: {error}"));
+        }
+    }
     let left = token.expires_at - clock();
     // Passwords live no longer than the temporary credentials that they were obtained with. A few
     // seconds are lost on the way.

@@ -107,6 +107,26 @@ fn a_stored_login_never_hides_a_failure() {
     helper.secret(HOST);
 }
 
+/// `ecr-login password` prints it for `docker login`, which hands it to `store`.
+#[test]
+fn printed_password_does_not_become_a_stored_login() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let cached = helper.secret(HOST);
+    helper.age(HOST, 3600);
+    for least in ["1h", "11h30m"] {
+        let run = helper.run_of("password").arg("--min-life").arg(least);
+        let output = run.arg(HOST).run();
+        let printed = output.stdout.trim();
+        assert_eq!(printed == cached, least == "1h", "{output:?}");
+        store(&helper, HOST, "AWS", printed).expect(0, "", "");
+    }
+    let helper = helper
+        .unset("AWS_ACCESS_KEY_ID")
+        .unset("AWS_SECRET_ACCESS_KEY");
+    assert_eq!(helper.get(HOST).code, Some(1));
+}
+
 #[test]
 fn what_cannot_be_trusted_is_accepted_but_not_kept() {
     let fake = Fake::start();
