@@ -301,29 +301,23 @@ fn any_lifetime_of_a_metadata_token_is_survived() {
 }
 
 /// A number or a time of a server never ends the program: the answer is a password or an error.
-#[test]
-fn remote_times_of_any_size_are_survived() {
-    let fake = Fake::start();
-    let profile = "[default]\nsso_session = corp\nsso_account_id = 123456789012\n\
-        sso_role_name = R\n[sso-session corp]\nsso_region = us-east-1\n\
-        sso_start_url = https://example.awsapps.com/start\n";
-    let sso = Helper::new()
-        .asks(&fake)
-        .file("~/.aws/config", profile)
-        .sso_login_renewable("corp", -10);
-    let keys = Helper::with_keys(&fake);
-    let ends = |helper: &Helper, what: &str| {
-        let run = helper.run_of("get").env("AWS_ECR_DISABLE_CACHE", "1");
-        let output = run.env("AWS_ECR_TIMEOUT", "2").stdin(HOST).run();
-        match output.code {
-            Some(0) => drop(output.expect_secret(HOST)),
-            code => {
-                let said = (code, output.stdout.as_str());
-                assert_eq!(said, (Some(1), crate::support::run::NOT_FOUND), "{what}");
-                assert!(!output.stderr.contains("internal error"), "{output:?}");
-            }
+fn expect_an_answer(helper: &Helper, what: &str) {
+    let run = helper.run_of("get").env("AWS_ECR_DISABLE_CACHE", "1");
+    let output = run.env("AWS_ECR_TIMEOUT", "2").stdin(HOST).run();
+    match output.code {
+        Some(0) => drop(output.expect_secret(HOST)),
+        code => {
+            let said = (code, output.stdout.as_str());
+            assert_eq!(said, (Some(1), crate::support::run::NOT_FOUND), "{what}");
+            assert!(!output.stderr.contains("internal error"), "{output:?}");
         }
-    };
+    }
+}
+
+#[test]
+fn headers_of_any_time_are_survived() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
     let reply = |code: u16, body: &str, header: (&str, &str)| Answer::Status {
         code,
         body: body.to_owned(),
@@ -339,28 +333,44 @@ fn remote_times_of_any_size_are_survived() {
     ] {
         let skewed = r#"{"__type":"RequestExpired","message":"20991231T235959Z"}"#;
         fake.ecr(Script::always(reply(400, skewed, ("date", date))));
-        ends(&keys, date);
+        expect_an_answer(&helper, date);
     }
     for seconds in ["18446744073709551615", "18446744073709551616", "-1", "1e9"] {
         fake.ecr(Script::always(reply(429, "", ("retry-after", seconds))));
-        ends(&keys, seconds);
+        expect_an_answer(&helper, seconds);
     }
-    fake.change(|behaviour| behaviour.ecr = behaviour.ecr_public.clone());
-    for number in [
+}
+
+#[test]
+fn any_expiry_of_an_sso_session_is_survived() {
+    let fake = Fake::start();
+    let profile = "[default]\nsso_session = corp\nsso_account_id = 123456789012\n\
+        sso_role_name = R\n[sso-session corp]\nsso_region = us-east-1\n\
+        sso_start_url = https://example.awsapps.com/start\n";
+    let credentials = r#"{"roleCredentials":{"accessKeyId":"ASIA1","secretAccessKey":"s","sessionToken":"t","expiration":N}}"#;
+    let token = r#"{"accessToken":"a","expiresIn":N,"refreshToken":"r","tokenType":"Bearer"}"#;
+    let good = Script::always(Answer::default());
+    let numbers = [
         "9223372036854775807",
         "-9223372036854775808",
+        "2147483647",
         "1e300",
         "0",
         "\"x\"",
-    ] {
-        let keys = r#"{"roleCredentials":{"accessKeyId":"ASIA1","secretAccessKey":"s","sessionToken":"t","expiration":N}}"#;
-        let token = r#"{"accessToken":"a","expiresIn":N,"refreshToken":"r","tokenType":"Bearer"}"#;
+    ];
+    for number in numbers {
         let script = |body: &str| Script::always(Answer::json(body.replace('N', number)));
-        fake.change(|behaviour| {
-            behaviour.sso = script(keys);
-            behaviour.oidc = script(token);
-        });
-        ends(&sso, number);
+        for (portal, renewal) in [
+            (script(credentials), good.clone()),
+            (good.clone(), script(token)),
+        ] {
+            fake.change(|behaviour| {
+                behaviour.sso = portal;
+                behaviour.oidc = renewal;
+            });
+            let helper = Helper::new().asks(&fake).file("~/.aws/config", profile);
+            expect_an_answer(&helper.sso_login_renewable("corp", -10), number);
+        }
     }
-    assert!(fake.count("oidc") >= 5 && fake.count("sso") > 0);
+    assert!(fake.count("oidc") >= numbers.len() && fake.count("sso") >= numbers.len());
 }
