@@ -8,8 +8,6 @@
 //! The cache is an aid: any fault in it is a miss and a line in the debug log, or an error that
 //! the caller may log and ignore.
 
-#[cfg(any(windows, test))]
-mod acl;
 mod disk;
 mod entry;
 mod failures;

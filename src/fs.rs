@@ -5,6 +5,9 @@
 //! and in time. `open` avoids the extra system calls of musl's own, which count on the path of
 //! every cached answer.
 
+#[cfg(any(windows, test))]
+pub(crate) mod acl;
+
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::path::Path;
@@ -57,19 +60,35 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
-/// Puts a file in place of another one. What another program has open for a moment, a virus
-/// scanner say, cannot be replaced.
+/// Puts a file in place of another one.
 #[cfg(windows)]
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    retry_in_use(to, || std::fs::rename(from, to))
+}
+
+/// Repeats a call for a moment while the system denies it: to a file that another program has open,
+/// such as a virus scanner, or is removing. A directory in its place stays.
+#[cfg(windows)]
+pub(crate) fn retry_in_use<T>(
+    path: &Path,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    const ACCESS_DENIED: i32 = 5;
+    const SHARING_VIOLATION: i32 = 32;
     for _ in 0..10 {
-        match std::fs::rename(from, to) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied && !to.is_dir() => {
+        match call() {
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(ACCESS_DENIED | SHARING_VIOLATION)
+                ) && !path.is_dir() =>
+            {
                 std::thread::sleep(Duration::from_millis(10));
             }
             done => return done,
         }
     }
-    std::fs::rename(from, to)
+    call()
 }
 
 /// Reads a file of at most `limit` bytes, without a `stat` first.
@@ -181,5 +200,33 @@ mod tests {
             assert_eq!(bytes.len(), size);
             assert_eq!(bytes.capacity() > 16 << 10, is_copied, "{size}");
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_is_open_is_replaced_when_it_is_closed() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&to, "old").expect("written");
+        std::fs::write(&from, "new").expect("written");
+        let read = || std::fs::read_to_string(&to).expect("readable");
+        let open = || {
+            let mut options = std::fs::OpenOptions::new();
+            options.read(true).share_mode(1).open(&to).expect("there")
+        };
+        let held = open();
+        let began = std::time::Instant::now();
+        rename(&from, &to).expect_err("it is in use");
+        assert!(began.elapsed() < Duration::from_secs(2));
+        assert_eq!(read(), "old");
+        drop(held);
+        let held = open();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(30));
+            drop(held);
+        });
+        rename(&from, &to).expect("in use only for a moment");
+        assert_eq!(read(), "new");
     }
 }

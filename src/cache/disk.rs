@@ -114,12 +114,19 @@ impl Owner {
         options.read(true).write(true).create(true).truncate(false);
         refuse_links(&mut options);
         private(&mut options);
-        let file = match options.open(path) {
+        refuse_removal(&mut options);
+        let open = || {
+            #[cfg(windows)]
+            return crate::fs::retry_in_use(path, || options.open(path));
+            #[cfg(not(windows))]
+            options.open(path)
+        };
+        let file = match open() {
             Ok(file) => file,
             Err(error) => {
                 self.repair_lock_file(path)
                     .map_err(|()| io_error("open", path)(error))?;
-                options.open(path).map_err(io_error("open", path))?
+                open().map_err(io_error("open", path))?
             }
         };
         let meta = file.metadata().map_err(io_error("stat", path))?;
@@ -205,6 +212,19 @@ fn refuse_links(options: &mut OpenOptions) {
     }
     #[cfg(windows)]
     std::os::windows::fs::OpenOptionsExt::custom_flags(options, crate::fs::NO_LINKS);
+}
+
+/// On Windows no process can remove or replace the file while it is open.
+fn refuse_removal(options: &mut OpenOptions) {
+    #[cfg(windows)]
+    {
+        const FILE_SHARE_READ: u32 = 1;
+        const FILE_SHARE_WRITE: u32 = 2;
+        let shared = FILE_SHARE_READ | FILE_SHARE_WRITE;
+        std::os::windows::fs::OpenOptionsExt::share_mode(options, shared);
+    }
+    #[cfg(not(windows))]
+    let _ = options;
 }
 
 fn private(options: &mut OpenOptions) {

@@ -78,7 +78,7 @@ impl Owner {
 
     #[cfg(windows)]
     pub(super) fn why_untrusted(self, path: &Path, _: &Metadata) -> Option<&'static str> {
-        super::acl::why_path_untrusted(path)
+        crate::fs::acl::why_path_untrusted(path)
     }
 
     #[cfg(not(windows))]
@@ -269,7 +269,7 @@ fn restrict_directory(path: &Path) -> Result<(), Error> {
         let _ = set_mode(path, &meta, 0o700);
         // One without access control lists as well.
         #[cfg(windows)]
-        let _ = super::acl::restrict(path);
+        let _ = crate::fs::acl::restrict(path);
     }
     Ok(())
 }

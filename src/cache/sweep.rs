@@ -490,6 +490,8 @@ mod tests {
         let started = std::time::Instant::now();
         cache.sweep(at(0));
         let took = started.elapsed();
-        assert!(took < Duration::from_secs(2), "{took:?}");
+        // Files take longer under Wine.
+        let limit = if cfg!(windows) { 20 } else { 2 };
+        assert!(took < Duration::from_secs(limit), "{took:?}");
     }
 }

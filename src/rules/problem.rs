@@ -87,6 +87,14 @@ pub(super) fn writable(shown: &str) -> Problem {
     )
 }
 
+#[cfg(windows)]
+pub(super) fn untrusted(shown: &str, why: &str) -> Problem {
+    configuration(
+        format!("{shown} {why}: others could redirect identities"),
+        "let only yourself and administrators write to the file (Properties, Security)",
+    )
+}
+
 pub(super) fn syntax(file: &RulesFile, number: usize, fault: RuleFault) -> Problem {
     line(
         file,

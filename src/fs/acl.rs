@@ -4,7 +4,8 @@
 //! A directory of ours gets a list of its own, which grants the user everything, other users
 //! nothing, inherits nothing from above and is inherited by what is created in it. So only the
 //! directories and files of the cache are checked, never those above: a user who can write there can
-//! put another directory in place of the cache, but not one that belongs to this user.
+//! put another directory in place of the cache, but not one that belongs to this user. Of the file of
+//! rules only the file itself is checked, as on Unix.
 //!
 //! Access rights are compared as text, in the security descriptor definition language (SDDL),
 //! which the system itself makes of them: a list that is missing altogether, which grants
@@ -137,16 +138,24 @@ mod system {
     const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
     const READ_CONTROL: u32 = 0x0002_0000;
     const WRITE_DAC: u32 = 0x0004_0000;
+    const UNREADABLE: &str = "has access rights that cannot be read";
 
     /// Why another user could have changed a file or directory; a link is followed.
-    pub(in super::super) fn why_untrusted(path: &Path) -> Option<&'static str> {
-        let judged = open(path, READ_CONTROL)
-            .and_then(|file| Ok(super::why_untrusted(&text_of(&file)?, &me()?.1)));
-        judged.unwrap_or(Some("has access rights that cannot be read"))
+    pub(crate) fn why_path_untrusted(path: &Path) -> Option<&'static str> {
+        match open(path, READ_CONTROL) {
+            Ok(file) => why_file_untrusted(&file),
+            Err(_) => Some(UNREADABLE),
+        }
+    }
+
+    /// The same of a file that is open.
+    pub(crate) fn why_file_untrusted(file: &File) -> Option<&'static str> {
+        let judged = text_of(file).and_then(|sddl| Ok(super::why_untrusted(&sddl, &me()?.1)));
+        judged.unwrap_or(Some(UNREADABLE))
     }
 
     /// Lets only the user in, unless that is so already.
-    pub(in super::super) fn restrict(path: &Path) -> io::Result<()> {
+    pub(crate) fn restrict(path: &Path) -> io::Result<()> {
         let mut file = open(path, READ_CONTROL | WRITE_DAC)?;
         let (sid, alias) = me()?;
         if super::is_private(&text_of(&file)?, &alias) {
@@ -196,7 +205,7 @@ mod system {
 }
 
 #[cfg(windows)]
-pub(super) use system::{restrict, why_untrusted as why_path_untrusted};
+pub(crate) use system::{restrict, why_file_untrusted, why_path_untrusted};
 
 #[cfg(test)]
 mod tests {
