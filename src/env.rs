@@ -15,6 +15,9 @@ use chrono::{DateTime, Utc};
 
 use crate::secret::Secret;
 
+/// The variable that names the home directory.
+pub const HOME: &str = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+
 /// The local clock, handed down like the environment.
 pub type Clock<'a> = &'a dyn Fn() -> DateTime<Utc>;
 
@@ -223,6 +226,16 @@ impl Env {
         }
     }
 
+    /// A path as a person writes it: below the home directory with a `~`.
+    pub fn shown(&self, path: &Path) -> String {
+        let home = self.home();
+        let below = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));
+        match below {
+            Some(rest) => Path::new("~").join(rest).display().to_string(),
+            None => path.display().to_string(),
+        }
+    }
+
     /// Python's `os.path.expandvars`: what is not set stays as it is.
     fn expand_variables<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut expanded = String::new();
@@ -245,13 +258,13 @@ impl Env {
     /// even an empty one, else the password file; on Windows `USERPROFILE`, else `HOMEPATH`.
     pub fn home(&self) -> Option<PathBuf> {
         let named = if cfg!(windows) {
-            self.os("USERPROFILE").map(PathBuf::from).or_else(|| {
+            self.os(HOME).map(PathBuf::from).or_else(|| {
                 let mut home = self.os("HOMEDRIVE").unwrap_or_default();
                 home.push(self.os("HOMEPATH")?);
                 Some(home.into())
             })
         } else {
-            self.os("HOME").map(|home| match home.is_empty() {
+            self.os(HOME).map(|home| match home.is_empty() {
                 true => PathBuf::from("/"),
                 false => PathBuf::from(home),
             })
@@ -315,8 +328,9 @@ impl Env {
         let named = self.os("DOCKER_CONFIG").filter(|v| !v.is_empty());
         match (named, &self.vars) {
             (Some(dir), _) => Some(PathBuf::from(dir)),
-            (None, Vars::Process) => Some(dirs::home_dir()?.join(".docker")),
-            (None, Vars::Fixed(_)) => Some(self.home()?.join(".docker")),
+            // An empty HOME counts as not set to docker. On Windows both read USERPROFILE.
+            (None, Vars::Process) if cfg!(unix) => Some(dirs::home_dir()?.join(".docker")),
+            (None, _) => Some(self.home()?.join(".docker")),
         }
     }
 }

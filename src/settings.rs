@@ -168,6 +168,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::env::HOME;
 
     /// The names of our variables in a text.
     fn names_in(text: &str) -> BTreeSet<&str> {
@@ -233,13 +234,14 @@ mod tests {
 
     #[test]
     fn a_relative_cache_directory_is_an_error() {
+        const ABSOLUTE: &str = if cfg!(windows) { "C:\\h" } else { "/h" };
         for (value, home) in [
-            ("cache", "/h"),
-            ("./cache", "/h"),
+            ("cache", ABSOLUTE),
+            ("./cache", ABSOLUTE),
             ("~/cache", "h"),
-            ("~x", "/h"),
+            ("~x", ABSOLUTE),
         ] {
-            let env = Env::of([("AWS_ECR_CACHE_DIR", value), ("HOME", home)]);
+            let env = Env::of([("AWS_ECR_CACHE_DIR", value), (HOME, home)]);
             let problem = cache_dir(&env).expect_err(value);
             assert_eq!(problem.kind(), ProblemKind::Configuration);
             let text = "AWS_ECR_CACHE_DIR is not an absolute path";
@@ -247,10 +249,10 @@ mod tests {
             let env = Env::of([("AWS_ECR_CACHE_DIR", value), ("AWS_ECR_DISABLE_CACHE", "1")]);
             assert_eq!(cache_dir(&env), Ok(None));
         }
-        let env = Env::of([("AWS_ECR_CACHE_DIR", "~/cache"), ("HOME", "/h")]);
+        let env = Env::of([("AWS_ECR_CACHE_DIR", "~/cache"), (HOME, ABSOLUTE)]);
         let dir = cache_dir(&env).expect("absolute").expect("a place");
-        assert_eq!(dir, Path::new("/h/cache"));
-        let env = Env::of([("HOME", "h")]);
+        assert_eq!(dir, Path::new(ABSOLUTE).join("cache"));
+        let env = Env::of([(HOME, "h")]);
         assert_eq!(cache_dir(&env), Ok(None));
     }
 }

@@ -13,7 +13,7 @@ use super::Context;
 use super::people::args::{self, Parsed, Spec};
 use super::people::identity::{self, OwnIdentity};
 use super::people::style::Style;
-use super::people::{self, CommandFailure, shown};
+use super::people::{self, CommandFailure};
 use crate::clients::search_path::{self, Found, PathVerdict};
 use crate::nearest::nearest;
 use crate::principal::Surroundings;
@@ -196,7 +196,7 @@ fn report(context: &mut Context<'_>, edits: &[Edit]) -> io::Result<()> {
     let style = Style::of(context.env);
     let stdout = &mut context.io.stdout;
     for edit in edits.iter().filter(|edit| edit.is_change()) {
-        writeln!(stdout, "{}", shown(context.env, edit.path()))?;
+        writeln!(stdout, "{}", context.env.shown(edit.path()))?;
         for (sign, line) in &edit.lines {
             let sign = match sign {
                 Sign::Added => style.good("+"),
@@ -236,7 +236,7 @@ fn report_profiles(context: &mut Context<'_>, edits: &[Edit]) -> io::Result<()> 
 fn report_stored_logins(context: &mut Context<'_>, edits: &[Edit]) -> io::Result<()> {
     for edit in edits.iter().filter(|edit| !edit.hidden_logins.is_empty()) {
         let hosts = edit.hidden_logins.join(", ");
-        let file = shown(context.env, edit.path());
+        let file = context.env.shown(edit.path());
         writeln!(
             context.io.stdout,
             "note: docker no longer uses the logins of {hosts} in {file}\n\

@@ -20,10 +20,10 @@ use serde::Serialize;
 use super::Context;
 use super::people::args::{self, Parsed, Spec};
 use super::people::style::Style;
-use super::people::{self, CommandFailure, count, shown};
+use super::people::{self, CommandFailure, count};
 use crate::clients::HELPER;
 use crate::clients::auth_file::{self, AuthFile};
-use crate::env::Env;
+use crate::env::{Env, HOME};
 use crate::problem::Problem;
 use crate::registry::Registry;
 use image::Image;
@@ -210,13 +210,13 @@ fn cache(context: &Context<'_>) -> Check {
     let cache = match context.cache() {
         Ok(Some(cache)) => cache,
         Ok(None) => {
-            let hint = "unset AWS_ECR_DISABLE_CACHE, or set HOME or AWS_ECR_CACHE_DIR";
+            let hint = format!("unset AWS_ECR_DISABLE_CACHE, or set {HOME} or AWS_ECR_CACHE_DIR");
             return Check::warning(ABOUT, "not used: every pull calls AWS", hint);
         }
         Err(problem) => return Check::failed(ABOUT, &problem),
     };
     let place = match crate::settings::cache_place(context.env) {
-        Ok(Some(dir)) => shown(context.env, &dir),
+        Ok(Some(dir)) => context.env.shown(&dir),
         _ => String::new(),
     };
     match cache.hosts() {

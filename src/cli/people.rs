@@ -8,11 +8,9 @@ pub(super) mod identity;
 pub(super) mod style;
 
 use std::io;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Verb, clear, configure, doctor, password, status};
-use crate::env::Env;
 use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::{Registry, host_and_port};
@@ -150,17 +148,6 @@ pub(super) fn named_registry(
     match (context.rules()?.resolve(argument)?, host_and_port(argument)) {
         (Some(registry), Some(name)) => Ok((name.to_ascii_lowercase(), registry)),
         _ => registry(argument).map(|registry| (registry.host().to_owned(), registry)),
-    }
-}
-
-/// A path as a person writes it: below the home directory with a `~`.
-pub(super) fn shown(env: &Env, path: &Path) -> String {
-    let below = env
-        .home()
-        .and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));
-    match below {
-        Some(rest) => Path::new("~").join(rest).display().to_string(),
-        None => path.display().to_string(),
     }
 }
 

@@ -112,10 +112,11 @@ fn drop_in(users: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::HOME;
 
     #[test]
     fn files_are_those_of_the_manual_page() {
-        let env = Env::of([("HOME", "/h"), ("XDG_RUNTIME_DIR", "/run/user/1")]);
+        let env = Env::of([(HOME, "/h"), ("XDG_RUNTIME_DIR", "/run/user/1")]);
         let both = [
             "/run/user/1/containers/auth.json",
             "/h/.config/containers/auth.json",
@@ -124,13 +125,13 @@ mod tests {
         assert_eq!(auth_file_to_write(&env), Some(both[1].into()));
         let drop_in = "/h/.config/containers/registries.conf.d/50-ecr-login.conf";
         assert_eq!(registries_conf_to_write(&env), Some(drop_in.into()));
-        let env = Env::of([("HOME", "/h")]);
+        let env = Env::of([(HOME, "/h")]);
         let files = auth_files(&env);
         assert_eq!(files.last(), Some(&both[1].into()));
         #[cfg(target_os = "linux")]
         assert!(files[0].starts_with("/run/containers"), "{files:?}");
         let env = Env::of([
-            ("HOME", "/h"),
+            (HOME, "/h"),
             ("REGISTRY_AUTH_FILE", "/a"),
             ("CONTAINERS_REGISTRIES_CONF", "/r"),
         ]);
@@ -156,7 +157,7 @@ mod tests {
         write("30-c.conf", "short-name-mode = \"enforcing\"");
         write("40-d.txt", "credential-helpers = [\"pass\"]");
         write("50-e.conf", "not TOML");
-        let env = Env::of([("HOME", home)]);
+        let env = Env::of([(HOME, home)]);
         let found = helpers_in_force(&env);
         assert_eq!(
             found,

@@ -5,6 +5,7 @@
 use std::fmt::Display;
 use std::path::Path;
 
+use crate::env::HOME;
 use crate::nearest::nearest;
 use crate::problem::{Problem, ProblemKind};
 use crate::profile;
@@ -23,12 +24,12 @@ pub(super) fn no_credentials(
 ) -> Problem {
     let (cause, hint) = match (no_home, profile_hint) {
         (true, _) => (
-            "no AWS credentials found, and HOME is not set",
-            SET_HOME.to_owned(),
+            format!("{NO_CREDENTIALS}, and {HOME} is not set"),
+            set_home(),
         ),
-        (false, Some(hint)) => (NO_CREDENTIALS, hint),
+        (false, Some(hint)) => (NO_CREDENTIALS.to_owned(), hint),
         (false, None) => (
-            NO_CREDENTIALS,
+            NO_CREDENTIALS.to_owned(),
             "set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, run aws configure, \
              or give this machine a role"
                 .to_owned(),
@@ -40,7 +41,9 @@ pub(super) fn no_credentials(
 
 const NO_CREDENTIALS: &str = "no AWS credentials found";
 
-const SET_HOME: &str = "set HOME to the directory that holds .aws";
+fn set_home() -> String {
+    format!("set {HOME} to the directory that holds .aws")
+}
 
 pub(super) fn garbled_variable(name: &str) -> Problem {
     configuration(
@@ -92,8 +95,8 @@ pub(super) fn unknown_profile(profile: &str, named_by: &str, existing: &[String]
 /// The profile may exist, but its directory is unknown.
 pub(super) fn profile_without_home(profile: &str, named_by: &str) -> Problem {
     configuration(
-        format!("HOME is not set, so profile {profile:?}, which {named_by} names, is not found"),
-        SET_HOME,
+        format!("{HOME} is not set, so profile {profile:?}, which {named_by} names, is not found"),
+        set_home(),
     )
 }
 
@@ -232,8 +235,8 @@ pub(super) fn long_chain(profile: &str, limit: usize) -> Problem {
 /// The sessions of SSO and of `aws login` are kept below the home directory.
 pub(super) fn no_home(profile: &str) -> Problem {
     configuration(
-        format!("HOME is not set, so the session of profile {profile:?} cannot be found"),
-        SET_HOME,
+        format!("{HOME} is not set, so the session of profile {profile:?} cannot be found"),
+        set_home(),
     )
 }
 

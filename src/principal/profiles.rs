@@ -41,6 +41,7 @@ impl Surroundings {
 
 #[cfg(test)]
 mod tests {
+    use crate::env::HOME;
     use crate::log::Log;
 
     use super::*;
@@ -52,7 +53,7 @@ mod tests {
         let text = "[default]\nregion = eu-west-1\n[profile b]\nregion = us-east-1\n[profile c]\n";
         std::fs::write(&file, text).expect("writable");
         let file = file.to_str().expect("UTF-8");
-        let mut vars = vec![("AWS_CONFIG_FILE", file), ("HOME", "/none")];
+        let mut vars = vec![("AWS_CONFIG_FILE", file), (HOME, "/none")];
         let region = |vars: &[(&str, &str)], profile| {
             let env = Env::of(vars.iter().copied());
             let surroundings = Surroundings::read(&env, Log::off());

@@ -78,7 +78,7 @@ fn first_of(plan: &Plan, selection: &Selection) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::env::Env;
+    use crate::env::{Env, HOME};
     use crate::log::Log;
     use crate::principal::{Named, plan};
     use crate::registry::Registry;
@@ -99,7 +99,7 @@ mod tests {
         ];
         let skipped = |vars: &[(&str, &str)], profile: Option<&str>| {
             let vars = vars.iter().copied();
-            let env = Env::of(vars.chain([("AWS_CONFIG_FILE", file), ("HOME", "/none")]));
+            let env = Env::of(vars.chain([("AWS_CONFIG_FILE", file), (HOME, "/none")]));
             let surroundings = Surroundings::read(&env, Log::off());
             let host = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
             let registry = Registry::from_server_url(host).expect("ECR's");

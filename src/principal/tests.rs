@@ -5,7 +5,7 @@ mod keys;
 mod sessions;
 mod settings;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use sha1::Sha1;
@@ -14,7 +14,7 @@ use sha2::Digest;
 use self::keys::jwt;
 use super::cache_key::hex;
 use super::*;
-use crate::env::Env;
+use crate::env::{Env, HOME};
 use crate::log::Log;
 use crate::problem::{Problem, ProblemKind};
 
@@ -44,7 +44,7 @@ impl Home {
     }
 
     fn surroundings(&self, vars: &[(&str, &str)]) -> Surroundings {
-        let home = [("HOME", self.0.to_str().expect("UTF-8"))];
+        let home = [(HOME, self.0.to_str().expect("UTF-8"))];
         let vars = home.iter().chain(vars).copied();
         Surroundings::read(&Env::of(vars), Log::off())
     }
@@ -241,7 +241,7 @@ fn what_is_wrong_is_said_with_profile_and_key() {
     ];
     for (config, vars, cause, hint) in cases {
         let error = Home::new(config).plan(vars).expect_err(config);
-        let text = error.to_string();
+        let text = error.to_string().replace('\\', "/");
         assert!(text.contains(cause), "{config:?}: {text}");
         assert!(error.hint().contains(hint), "{config:?}: {}", error.hint());
         assert!(!format!("{text}{error:?}").contains("sentinel"), "{text}");

@@ -34,6 +34,7 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::HOME;
 
     #[test]
     fn variables_name_the_files_else_home_does() {
@@ -41,14 +42,12 @@ mod tests {
             let paths = Paths::find(&Env::of(vars.iter().copied()));
             (paths.config, paths.credentials)
         };
-        let home = ("HOME", "/h");
+        let home = (HOME, "/h");
         let standard = (
             Some("/h/.aws/config".into()),
             Some("/h/.aws/credentials".into()),
         );
-        if cfg!(unix) {
-            assert_eq!(find(&[home]), standard);
-        }
+        assert_eq!(find(&[home]), standard);
         assert_eq!(find(&[]), (None, None));
         let named = [
             ("X", "/x"),

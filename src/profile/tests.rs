@@ -256,6 +256,7 @@ fn unreadable_files_are_missing_ones_with_a_fault() {
     big.set_len(LIMIT as u64 + 1).expect("grow");
     let error = load(dir.join("big")).expect_err("too large").to_string();
     assert!(error.ends_with("it is too large"), "{error}");
+    drop(big);
     std::fs::remove_dir_all(dir).expect("remove");
 }
 

@@ -82,11 +82,13 @@ pub(super) fn read(env: &Env) -> Result<Option<RulesFile>, Problem> {
         return Ok(None);
     };
     let bytes = match open(&path, Links::Follow) {
-        Ok(file) => read_trusted(file, &shown(&path, env))?,
+        Ok(file) => read_trusted(file, &env.shown(&path))?,
         Err(error) if !is_named && is_missing(&path, &error) => return Ok(None),
-        Err(error) => return Err(problem::unreadable(&shown(&path, env), is_named, &error)),
+        // Windows opens none.
+        Err(_) if path.is_dir() => return Err(problem::not_a_file(&env.shown(&path))),
+        Err(error) => return Err(problem::unreadable(&env.shown(&path), is_named, &error)),
     };
-    let shown = shown(&path, env);
+    let shown = env.shown(&path);
     match decode(bytes) {
         (text, invalid) if invalid.is_empty() => Ok(Some(RulesFile { shown, text })),
         (_, invalid) => Err(problem::not_utf8(&shown, invalid[0])),
@@ -109,7 +111,7 @@ fn read_trusted(mut file: File, shown: &str) -> Result<Vec<u8>, Problem> {
     if !metadata.is_file() {
         return Err(problem::not_a_file(shown));
     }
-    check_writers(&metadata, shown)?;
+    check_writers(&file, &metadata, shown)?;
     if metadata.len() > LIMIT {
         return Err(problem::too_large(shown, LIMIT));
     }
@@ -135,7 +137,7 @@ fn read_trusted(mut file: File, shown: &str) -> Result<Vec<u8>, Problem> {
 }
 
 #[cfg(unix)]
-fn check_writers(metadata: &std::fs::Metadata, shown: &str) -> Result<(), Problem> {
+fn check_writers(_: &File, metadata: &std::fs::Metadata, shown: &str) -> Result<(), Problem> {
     use std::os::unix::fs::MetadataExt;
     let owner = metadata.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
@@ -147,17 +149,10 @@ fn check_writers(metadata: &std::fs::Metadata, shown: &str) -> Result<(), Proble
     }
 }
 
-#[cfg(not(unix))]
-fn check_writers(_: &std::fs::Metadata, _: &str) -> Result<(), Problem> {
-    Ok(())
-}
-
-fn shown(path: &Path, env: &Env) -> String {
-    match env
-        .home()
-        .and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned))
-    {
-        Some(rest) => format!("~/{}", rest.display()),
-        None => path.display().to_string(),
+#[cfg(windows)]
+fn check_writers(file: &File, _: &std::fs::Metadata, shown: &str) -> Result<(), Problem> {
+    match crate::fs::acl::why_file_untrusted(file) {
+        Some(why) => Err(problem::untrusted(shown, why)),
+        None => Ok(()),
     }
 }

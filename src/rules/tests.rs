@@ -371,9 +371,10 @@ fn a_huge_file_takes_milliseconds() {
     let began = Instant::now();
     profile(&text, HOST, Some("last"));
     Rules::of(&text).findings();
-    // Unoptimised, on a busy machine.
+    // Unoptimised, on a busy machine; memory takes longer under Wine.
+    let limit = if cfg!(windows) { 30 } else { 5 };
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(limit),
         "{:?}",
         began.elapsed()
     );

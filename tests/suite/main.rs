@@ -34,9 +34,7 @@ mod people_registry;
 mod principals;
 mod promises;
 mod protocol;
-#[cfg(unix)]
 mod rules;
-#[cfg(unix)]
 mod rules_file;
 #[cfg(unix)]
 mod rules_other;

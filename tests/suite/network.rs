@@ -239,6 +239,12 @@ fn published_fips_endpoint_is_tried_once() {
 
 #[test]
 fn failing_proxy_is_named_without_its_password() {
+    /// Windows does not tell them apart, and the other one is looked up first.
+    const LOWER: &str = if cfg!(windows) {
+        "HTTPS_PROXY"
+    } else {
+        "https_proxy"
+    };
     let fake = Fake::start_tls();
     let proxy = Proxy::to(&fake, Some("Basic dXNlcjpodW50ZXIy"), "");
     let with = |name, value: String| {
@@ -251,10 +257,10 @@ fn failing_proxy_is_named_without_its_password() {
     #[rustfmt::skip]
     let cases = [
         ("HTTPS_PROXY", proxy.url("user:not-hunter2@"), format!("the proxy {at} (HTTPS_PROXY) rejects the user name and password")),
-        ("https_proxy", proxy.url(""), format!("the proxy {at} (https_proxy) requires a user name and password")),
+        (LOWER, proxy.url(""), format!("the proxy {at} ({LOWER}) requires a user name and password")),
         ("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1".into(), "the proxy 127.0.0.1:1 (HTTPS_PROXY) cannot be reached".into()),
         ("HTTPS_PROXY", "socks5://user:hunter2@127.0.0.1:1".into(), "HTTPS_PROXY has the scheme \"socks5\"".into()),
-        ("https_proxy", "http://hunter2:no-port".into(), "https_proxy is not a proxy URL".into()),
+        (LOWER, "http://hunter2:no-port".into(), format!("{LOWER} is not a proxy URL")),
     ];
     for (name, value, cause) in cases {
         refused(&with(name, value), &cause, name);

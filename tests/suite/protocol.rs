@@ -1,9 +1,11 @@
 //! The protocol, to the letter: arguments, exact strings, exit statuses and forms of input.
 
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use crate::support::fake::{Answer, Fake, Script};
-use crate::support::run::{Helper, NOT_FOUND, Output, program};
+use crate::support::run::{Helper, NOT_FOUND, Output};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const USAGE: &str = "Usage: docker-credential-ecr-login <get|store|erase|list|version|kubelet>\n";
@@ -284,10 +286,8 @@ fn the_password_is_served_as_it_is() {
 
 /// Runs the program with a pipe for stdin that gets these bytes and stays open.
 fn with_stdin_left_open(helper: &Helper, action: &str, bytes: &str) -> Output {
-    // Opened for reading and writing, it has no end.
-    let script = "mkfifo pipe && exec 9<>pipe && rm pipe && printf %s \"$BYTES\" >&9 && ";
-    let run = helper.shell(&format!("{script} {} {action} <&9", program()));
-    run.env("BYTES", bytes).run()
+    let run = helper.run_of(action).stdin(bytes);
+    run.spawn_with_open_stdin().wait()
 }
 
 #[test]
@@ -342,17 +342,24 @@ fn stdin_in_pieces_is_one_request() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
     let secret = helper.secret(HOST);
-    let (program, (start, end)) = (program(), HOST.split_at(20));
-    for script in [
-        format!("(printf {start}; sleep 0.2; printf {end}) | {program} get"),
-        format!("(printf {start}; sleep 0.2; printf '{end}\\n'; sleep 0.2) | {program} get"),
-        format!("printf {HOST} >file; {program} get <file"),
-        format!("printf 'x\\n{HOST}' >file; (read x; {program} get) <file"),
-    ] {
-        assert_eq!(
-            helper.shell(&script).run().expect_secret(HOST),
-            secret,
-            "{script}"
-        );
+    let (start, end) = HOST.split_at(20);
+    let pause = Duration::from_millis(200);
+    for (end, is_closed) in [(end.to_owned(), true), (format!("{end}\n"), false)] {
+        let mut running = helper.run_of("get").stdin(start).spawn_with_open_stdin();
+        std::thread::sleep(pause);
+        let stdin = running.stdin.as_mut().expect("open");
+        stdin.write_all(end.as_bytes()).expect("it reads");
+        if is_closed {
+            running.stdin = None;
+        }
+        assert_eq!(running.wait().expect_secret(HOST), secret, "{end}");
+    }
+    for skipped in ["", "x\n"] {
+        helper.write("~/file", format!("{skipped}{HOST}"));
+        let mut file = File::open(helper.path("~/file")).expect("it is there");
+        let start = SeekFrom::Start(skipped.len() as u64);
+        file.seek(start).expect("a regular file");
+        let output = helper.run_of("get").stdin_file(file).run();
+        assert_eq!(output.expect_secret(HOST), secret, "{skipped}");
     }
 }

@@ -4,29 +4,35 @@
 use serde_json::{Value, json};
 
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, KEY_ID, NOT_FOUND, Output, SECRET_KEY};
+use crate::support::run::{Helper, KEY_ID, NOT_FOUND, Output, SECRET_KEY, echo};
 
 pub const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
 pub const OTHER: &str = "444455556666.dkr.ecr.us-east-1.amazonaws.com";
 pub const OWN: &str = "registry.example.com";
 pub const FILE: &str = "~/.aws/ecr-login";
+/// The file in messages.
+pub const SHOWN: &str = match cfg!(windows) {
+    true => r"~\.aws\ecr-login",
+    false => FILE,
+};
 pub const ROLE: &str = "arn:aws:iam::111122223333:role/ecr-pull";
 
 /// Profiles of every kind of source.
-fn config(helper: &Helper) -> String {
-    let home = helper.home().display();
+fn config() -> String {
     let keys = |name: &str, id: &str| {
         format!("[profile {name}]\naws_access_key_id={id}\naws_secret_access_key={SECRET_KEY}\n")
     };
     let answer = json!({
         "Version": 1, "AccessKeyId": "AKIAFAKEPROCESS00001", "SecretAccessKey": SECRET_KEY,
     });
-    helper.write("~/answer.json", answer.to_string());
     [
         keys("prod", "AKIAFAKEPROD00000001"),
         keys("tools", "AKIAFAKETOOLS0000001"),
         keys("unrelated", "AKIAFAKEUNRELATED001"),
-        format!("[profile process]\ncredential_process=cat {home}/answer.json\n"),
+        format!(
+            "[profile process]\ncredential_process={}\n",
+            echo(&answer.to_string())
+        ),
         "[profile role]\nrole_arn=arn:aws:iam::111122223333:role/dev\nsource_profile=prod\n".into(),
         "[profile environment]\nrole_arn=arn:aws:iam::111122223333:role/dev\n\
          credential_source=Environment\n"
@@ -42,9 +48,8 @@ fn config(helper: &Helper) -> String {
 /// A user whose environment names other identities in two ways.
 pub fn user(fake: &Fake, rules: &str) -> Helper {
     let helper = Helper::with_keys(fake).env("AWS_PROFILE", "unrelated");
-    let config = config(&helper);
     helper
-        .file("~/.aws/config", config)
+        .file("~/.aws/config", config())
         .sso_login("corp", 3600)
         .file(FILE, rules)
 }
@@ -290,9 +295,11 @@ fn what_a_rule_cannot_give_names_the_rule() {
     for (rules, words) in [
         (
             "[111122223333]\nprofile = absent\n",
-            "there is no profile \"absent\", which [111122223333] in ~/.aws/ecr-login, line 2 names",
+            format!(
+                "there is no profile \"absent\", which [111122223333] in {SHOWN}, line 2 names"
+            ),
         ),
-        ("[*]\nprofile = empty\n", "[*] in ~/.aws/ecr-login, line 2"),
+        ("[*]\nprofile = empty\n", format!("[*] in {SHOWN}, line 2")),
     ] {
         for client in CLIENTS {
             let fake = Fake::start();
@@ -301,7 +308,7 @@ fn what_a_rule_cannot_give_names_the_rule() {
             assert_eq!(output.code, Some(1), "{output:?}");
             let begin = format!("docker-credential-ecr-login: {HOST}: ");
             assert!(output.stderr.starts_with(&begin), "{output:?}");
-            assert!(output.stderr.contains(words), "{output:?}");
+            assert!(output.stderr.contains(&words), "{output:?}");
             assert_eq!(fake.calls().len(), 0, "no other identity is used");
         }
     }
@@ -314,8 +321,8 @@ fn a_refused_rule_names_the_rule() {
     fake.change(|b| b.sts = Script::always(Answer::error(403, "AccessDenied", "not authorized")));
     let helper = user(&fake, &format!("[*]\nrole_arn = {ROLE}\n"));
     let output = helper.get(HOST);
-    let row = "role_arn, from [*] in ~/.aws/ecr-login, line 2";
-    assert!(output.stderr.contains(row), "{output:?}");
+    let row = format!("role_arn, from [*] in {SHOWN}, line 2");
+    assert!(output.stderr.contains(&row), "{output:?}");
     assert_eq!((output.code, &*output.stdout), (Some(1), NOT_FOUND));
 }
 
@@ -348,7 +355,7 @@ fn a_rule_is_never_replaced_by_a_stored_login() {
             "{output:?}"
         );
         assert!(
-            output.stderr.contains("[*] in ~/.aws/ecr-login, line 2"),
+            output.stderr.contains(&format!("[*] in {SHOWN}, line 2")),
             "{output:?}"
         );
     }

@@ -10,7 +10,7 @@ fn a_syntax_error_fails_every_get() {
         for host in [HOST, OWN] {
             let fake = Fake::start();
             let output = client.get(&user(&fake, "[*]\nprofile\n"), host);
-            let cause = "~/.aws/ecr-login, line 2: there is no '=' between key and value";
+            let cause = format!("{SHOWN}, line 2: there is no '=' between key and value");
             assert_eq!(output.code, Some(1), "{output:?}");
             assert!(
                 output.stderr.contains(&format!("{host}: {cause}")),
@@ -70,7 +70,10 @@ fn aws_ecr_config_names_the_file() {
     let missing = get("~/nothing");
     assert_eq!((missing.code, &*missing.stdout), (Some(1), NOT_FOUND));
     assert!(
-        missing.stderr.contains("cannot read ~/nothing"),
+        missing.stderr.contains(match cfg!(windows) {
+            true => r"cannot read ~\nothing",
+            false => "cannot read ~/nothing",
+        }),
         "{missing:?}"
     );
 }
@@ -87,26 +90,27 @@ fn the_file_is_beside_the_aws_config_file() {
     assert_eq!(signers(&fake).0, "AKIAFAKETOOLS0000001");
 }
 
+fn refused(helper: &Helper, words: &str) {
+    let output = helper.get(HOST);
+    assert_eq!(
+        (output.code, &*output.stdout),
+        (Some(1), NOT_FOUND),
+        "{words}"
+    );
+    assert!(output.stderr.contains(words), "{words}: {output:?}");
+    // A few milliseconds; the rest is for a busy machine and an unoptimised build.
+    assert!(
+        output.elapsed.as_secs() < 5,
+        "{words}: {:?}",
+        output.elapsed
+    );
+}
+
 /// Every hostile file is refused at once, without a call, with words of its own.
 #[test]
 fn hostile_files_are_refused_at_once() {
     let fake = Fake::start();
     let sections: String = "[111122223333]\nprofile = prod\n".repeat(100_000);
-    let refused = |helper: &Helper, words: &str| {
-        let output = helper.get(HOST);
-        assert_eq!(
-            (output.code, &*output.stdout),
-            (Some(1), NOT_FOUND),
-            "{words}"
-        );
-        assert!(output.stderr.contains(words), "{words}: {output:?}");
-        // A few milliseconds; the rest is for a busy machine and an unoptimised build.
-        assert!(
-            output.elapsed.as_secs() < 5,
-            "{words}: {:?}",
-            output.elapsed
-        );
-    };
     for (text, words) in [
         (vec![b'a'; 10 << 20], "is larger than 8 MiB"),
         (vec![b'['; 7 << 20], "the section's name does not end"),
@@ -124,10 +128,22 @@ fn hostile_files_are_refused_at_once() {
         helper.write(FILE, text);
         refused(&helper, words);
     }
+    let helper = user(&fake, "");
+    let at = helper.path(FILE);
+    std::fs::remove_file(&at).expect("it is there");
+    std::fs::create_dir(&at).expect("free");
+    refused(&helper, "is not a regular file");
+    assert_eq!(fake.count("ecr"), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn files_that_others_can_write_are_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = Fake::start();
     let helper = user(&fake, "[*]\nprofile = tools\n");
     let at = helper.path(FILE);
     for (mode, is_good) in [(0o644, true), (0o600, true), (0o664, false), (0o646, false)] {
-        use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(&at, std::fs::Permissions::from_mode(mode)).expect("ours");
         match is_good {
             true => drop(helper.secret(HOST)),
@@ -135,9 +151,6 @@ fn hostile_files_are_refused_at_once() {
         }
     }
     std::fs::remove_file(&at).expect("it is there");
-    std::fs::create_dir(&at).expect("free");
-    refused(&helper, "is not a regular file");
-    std::fs::remove_dir(&at).expect("it is empty");
     let made = std::process::Command::new("mkfifo").arg(&at).status();
     assert!(made.expect("mkfifo").success());
     refused(&helper, "is not a regular file");
@@ -151,4 +164,35 @@ fn hostile_files_are_refused_at_once() {
         refused(&helper, "belongs to another user");
     }
     assert_eq!(fake.count("ecr"), 1);
+}
+
+#[cfg(windows)]
+#[test]
+fn a_file_with_rights_for_all_is_refused() {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    use windows_permissions::constants::{SeObjectType, SecurityInformation};
+    use windows_permissions::wrappers::SetSecurityInfo;
+    use windows_permissions::{LocalBox, SecurityDescriptor};
+
+    const READ_CONTROL: u32 = 0x0002_0000;
+    const WRITE_DAC: u32 = 0x0004_0000;
+    let fake = Fake::start();
+    let helper = user(&fake, "[*]\nprofile = tools\n");
+    helper.secret(HOST);
+    let list: LocalBox<SecurityDescriptor> = "D:(A;;FA;;;WD)".parse().expect("SDDL");
+    let mut options = std::fs::OpenOptions::new();
+    options.access_mode(READ_CONTROL | WRITE_DAC);
+    let file = options.open(helper.path(FILE));
+    SetSecurityInfo(
+        &mut file.expect("ours"),
+        SeObjectType::SE_FILE_OBJECT,
+        SecurityInformation::Dacl,
+        None,
+        None,
+        list.dacl(),
+        None,
+    )
+    .expect("ours");
+    refused(&helper, "can be written by other users");
 }

@@ -5,9 +5,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, SECRET_KEY};
+use crate::support::run::{Helper, SECRET_KEY, echo};
 
 pub const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+
+/// The output of a `credential_process`.
+pub const PROCESS_KEYS: &str =
+    r#"{"Version":1,"AccessKeyId":"AKIAFAKEPROCESS00001","SecretAccessKey":"s"}"#;
 
 /// A profile with keys, under any name.
 pub fn keys_in(section: &str, key_id: &str) -> String {
@@ -205,10 +209,10 @@ const CASES: &[Case] = &[
     Case {
         name: "credential_process",
         user: |fake| {
+            let command = echo(PROCESS_KEYS);
             profile(
                 fake,
-                "[profile dev]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\
-                 \"AKIAFAKEPROCESS00001\",\"SecretAccessKey\":\"s\"}'\n",
+                &format!("[profile dev]\ncredential_process = {command}\n"),
             )
         },
         first: &[],

@@ -1,19 +1,30 @@
 //! `credential_process`: its streams, its end, its shell.
 
+#[cfg(windows)]
+use crate::sources::PROCESS_KEYS;
 use crate::sources::{HOST, profile};
 use crate::support::fake::Fake;
 
 #[test]
 fn credential_process_has_no_stdin() {
     let fake = Fake::start();
-    let helper = profile(&fake, "[profile dev]\ncredential_process = sh ~/process\n")
-        .file("~/process", "cat; echo first >&2; echo second >&2; exit 3");
+    let (command, script) = match cfg!(windows) {
+        true => (
+            "process.cmd",
+            "@set /p line=\r\n@echo first>&2\r\n@echo second>&2\r\n@exit /b 3\r\n",
+        ),
+        false => ("sh process", "cat; echo first >&2; echo second >&2; exit 3"),
+    };
+    let config = format!("[profile dev]\ncredential_process = {command}\n");
+    let file = command.split(' ').next_back().expect("a name");
+    let helper = profile(&fake, &config).file(&format!("~/{file}"), script);
     let output = helper.get(HOST);
     assert_eq!(output.code, Some(1));
     assert!(output.stderr.contains("first"), "{output:?}");
     assert!(!output.stderr.contains("second"), "{output:?}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_credential_process_does_not_outlive_the_deadline() {
     let fake = Fake::start();
@@ -33,6 +44,7 @@ fn a_credential_process_does_not_outlive_the_deadline() {
 }
 
 /// A killed process takes a moment to go.
+#[cfg(unix)]
 fn expect_end(pid: &str) {
     let status = std::path::Path::new("/proc").join(pid).join("status");
     let mut state = String::new();
@@ -76,4 +88,38 @@ fn a_credential_process_ends_with_us() {
     rustix::process::kill_process(us, rustix::process::Signal::TERM).expect("it runs");
     assert_eq!(run.wait().code, Some(1));
     expect_end(helper.read("~/pid").trim());
+}
+
+#[cfg(windows)]
+#[test]
+fn credential_process_keeps_its_quotes() {
+    let fake = Fake::start();
+    let script = "@if not \"%~1\"==\"a b\" exit /b 7\r\n@echo ";
+    let helper = profile(&fake, "").file("~/my tools/keys.cmd", format!("{script}{PROCESS_KEYS}"));
+    let command = helper.path("~/my tools/keys.cmd");
+    // Drive, backslashes, a space in the path and in an argument, line ends of Windows.
+    let config = format!(
+        "[profile dev]\r\ncredential_process = \"{}\" \"a b\"\r\n",
+        command.to_str().expect("UTF-8").replace('/', "\\")
+    );
+    helper.file("~/.aws/config", config).secret(HOST);
+}
+
+/// The job ends with this program, and with it what the command started.
+#[cfg(windows)]
+#[test]
+fn children_do_not_outlive_the_deadline() {
+    let fake = Fake::start();
+    let script = "@echo x>started\r\n@ping -n 5 127.0.0.1>nul\r\n@echo x>late\r\n";
+    let config = "[profile dev]\ncredential_process = cmd /c child.cmd & exit 1\n";
+    let helper = profile(&fake, config).file("~/child.cmd", script);
+    let helper = helper
+        .env("AWS_ECR_TIMEOUT", "2")
+        .env("PATH", "C:\\Windows\\System32");
+    let output = helper.get(HOST);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains("timed out"), "{output:?}");
+    assert!(helper.path("~/started").exists(), "{output:?}");
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert!(!helper.path("~/late").exists(), "the child ran on");
 }

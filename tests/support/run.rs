@@ -3,18 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use sha1::Sha1;
-use sha2::{Digest, Sha256};
 
 use super::fake::Fake;
 
@@ -34,6 +31,14 @@ pub const NOT_FOUND: &str = "credentials not found in native keychain\n";
 pub const KEY_ID: &str = "AKIAFAKEENVIRONMENT1";
 /// The secret key that [`Helper::keys`] sets.
 pub const SECRET_KEY: &str = "FAKE-SECRET-KEY-ENV-000001";
+
+/// A command that prints a line, for a `credential_process`.
+pub fn echo(line: &str) -> String {
+    match cfg!(windows) {
+        true => format!("echo {line}"),
+        false => format!("echo '{line}'"),
+    }
+}
 
 /// No run may take longer, whatever is wrong.
 const LIMIT: Duration = Duration::from_secs(150);
@@ -66,7 +71,7 @@ impl Helper {
         }
     }
 
-    /// Windows asks the system for the user's directories, so they have to be named; and without
+    /// Windows asks the system for the directory of caches, so one has to be named; and without
     /// SystemRoot no program finds the network.
     fn on_windows(self) -> Self {
         let home = self.home().to_owned();
@@ -74,7 +79,6 @@ impl Helper {
         let cache = home.join(".cache").join("docker-credential-ecr-login");
         self.env("USERPROFILE", &home)
             .env("AWS_ECR_CACHE_DIR", cache)
-            .env("DOCKER_CONFIG", home.join(".docker"))
             .env("SystemRoot", root)
     }
 
@@ -152,55 +156,6 @@ impl Helper {
         std::fs::read_to_string(self.path(path)).expect(path)
     }
 
-    /// The result of `aws sso login`: a token that ends in so many seconds, for a session, or for
-    /// a start URL where the profile names no session. It cannot be renewed.
-    pub fn sso_login(self, session: &str, expires_in: i64) -> Self {
-        self.sso_cache(session, expires_in, serde_json::json!({}))
-    }
-
-    /// The same, with what it takes to renew it without asking a person.
-    pub fn sso_login_renewable(self, session: &str, expires_in: i64) -> Self {
-        let renewal = serde_json::json!({
-            "clientId": "fake-client",
-            "clientSecret": "FAKE-SECRET-KEY-SSO-CLIENT",
-            "registrationExpiresAt": in_seconds(86_400),
-            "refreshToken": "FAKE-SESSION-TOKEN-SSO-REFRESH",
-        });
-        self.sso_cache(session, expires_in, renewal)
-    }
-
-    fn sso_cache(self, session: &str, expires_in: i64, mut token: Value) -> Self {
-        let name = hex(&Sha1::digest(session.as_bytes()));
-        token["startUrl"] = "https://example.awsapps.com/start".into();
-        token["region"] = "us-east-1".into();
-        token["accessToken"] = "FAKE-SESSION-TOKEN-SSO-LOGIN".into();
-        token["expiresAt"] = in_seconds(expires_in).into();
-        self.file(&format!("~/.aws/sso/cache/{name}.json"), token.to_string())
-    }
-
-    /// The result of `aws login`: credentials that end in so many seconds, with what it takes to
-    /// renew them.
-    pub fn aws_login(self, session_arn: &str, expires_in: i64) -> Self {
-        let name = hex(&Sha256::digest(session_arn.as_bytes()));
-        let token = serde_json::json!({
-            "accessToken": {
-                "accessKeyId": "ASIALOGINCACHED00000",
-                "secretAccessKey": "FAKE-SECRET-KEY-LOGIN-CACHED",
-                "sessionToken": "FAKE-SESSION-TOKEN-LOGIN-CACHED",
-                "accountId": "123456789012",
-                "expiresAt": in_seconds(expires_in),
-            },
-            "tokenType": "aws_sigv4",
-            "refreshToken": "FAKE-SESSION-TOKEN-LOGIN-REFRESH",
-            "clientId": "arn:aws:signin:::devtools/same-device",
-            "dpopKey": elliptic_key(),
-        });
-        self.file(
-            &format!("~/.aws/login/cache/{name}.json"),
-            token.to_string(),
-        )
-    }
-
     /// The value of a variable that was set.
     pub fn value(&self, name: &str) -> String {
         let value = self.env.get(OsStr::new(name)).expect("it was set");
@@ -230,6 +185,7 @@ impl Helper {
         Run {
             command,
             stdin: Vec::new(),
+            file: None,
         }
     }
 
@@ -294,37 +250,12 @@ impl Helper {
     }
 }
 
-fn in_seconds(seconds: i64) -> String {
-    let at = chrono::Utc::now() + chrono::TimeDelta::seconds(seconds);
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A P-256 key in the form that `aws login` keeps (SEC 1), cut out of the PKCS #8 around it.
-fn elliptic_key() -> String {
-    const START: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
-    let key = rcgen::KeyPair::generate().expect("keys can be made");
-    let der = key.serialized_der();
-    let found = der.windows(START.len()).position(|bytes| bytes == START);
-    let inner = &der[found.expect("an EC private key") - 2..];
-    let text = STANDARD.encode(&inner[..usize::from(inner[1]) + 2]);
-    let lines: Vec<_> = text
-        .as_bytes()
-        .chunks(64)
-        .map(String::from_utf8_lossy)
-        .collect();
-    let lines = lines.join("\n");
-    format!("-----BEGIN EC PRIVATE KEY-----\n{lines}\n-----END EC PRIVATE KEY-----\n")
-}
-
 /// One run, about to begin.
 #[derive(Debug)]
 pub struct Run {
     pub command: Command,
     stdin: Vec<u8>,
+    file: Option<File>,
 }
 
 impl Run {
@@ -343,20 +274,34 @@ impl Run {
         self
     }
 
+    /// An open file for stdin, in place of a pipe.
+    pub fn stdin_file(mut self, file: File) -> Self {
+        self.file = Some(file);
+        self
+    }
+
     /// Runs it to its end.
     pub fn run(self) -> Output {
         self.spawn().wait()
     }
 
     /// Starts it.
-    pub fn spawn(mut self) -> Running {
+    pub fn spawn(self) -> Running {
+        let mut running = self.spawn_with_open_stdin();
+        running.stdin = None;
+        running
+    }
+
+    /// Starts it, and leaves the pipe to its stdin open.
+    pub fn spawn_with_open_stdin(mut self) -> Running {
+        let stdin = self.file.map_or_else(Stdio::piped, Stdio::from);
         self.command
-            .stdin(Stdio::piped())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = Instant::now();
         let mut child = self.command.spawn().expect("the program can be started");
-        let mut stdin = child.stdin.take().expect("piped");
+        let mut stdin = child.stdin.take();
         let bytes = self.stdin;
         let text = String::from_utf8_lossy(&bytes);
         let url = text.trim();
@@ -364,9 +309,8 @@ impl Run {
         let host = rest.split('/').next().unwrap_or_default().to_owned();
         if bytes.len() <= 4096 {
             // A program that does not read its input is no failure of the test.
-            let _ = stdin.write_all(&bytes);
-            drop(stdin);
-        } else {
+            let _ = stdin.as_mut().map(|stdin| stdin.write_all(&bytes));
+        } else if let Some(mut stdin) = stdin.take() {
             thread::spawn(move || stdin.write_all(&bytes));
         }
         let stdout = collect(child.stdout.take().expect("piped"));
@@ -374,6 +318,7 @@ impl Run {
         Running {
             host,
             child,
+            stdin,
             started,
             stdout,
             stderr,
@@ -396,6 +341,8 @@ fn collect(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 pub struct Running {
     host: String,
     pub child: Child,
+    /// None if it is closed.
+    pub stdin: Option<ChildStdin>,
     started: Instant,
     stdout: mpsc::Receiver<Vec<u8>>,
     stderr: mpsc::Receiver<Vec<u8>>,

@@ -9,7 +9,7 @@ use crate::clients::{HELPER, podman};
 use crate::edit::file::Original;
 use crate::edit::json::Document;
 use crate::edit::{Change, sections, toml};
-use crate::env::Env;
+use crate::env::{Env, HOME};
 use crate::problem::{Problem, ProblemKind};
 use crate::registry::Registry;
 use crate::rules;
@@ -126,10 +126,10 @@ fn auth_files(env: &Env, job: &Job) -> Result<Vec<PathBuf>, Problem> {
         false => Ok(paths),
         true => Err(Problem::new(
             ProblemKind::Configuration,
-            "HOME is not set, so there is no place for the configuration",
+            format!("{HOME} is not set, so there is no place for the configuration"),
             match job.podman {
-                true => "set HOME, or REGISTRY_AUTH_FILE",
-                false => "set HOME, or DOCKER_CONFIG",
+                true => format!("set {HOME}, or REGISTRY_AUTH_FILE"),
+                false => format!("set {HOME}, or DOCKER_CONFIG"),
             },
         )),
     }
@@ -266,7 +266,9 @@ impl RulesEdit {
             return match job.profile {
                 Some(_) if !job.remove => Err(Problem::new(
                     ProblemKind::Configuration,
-                    "there is no place for a rule: AWS_ECR_CONFIG is empty, or HOME is not set",
+                    format!(
+                        "there is no place for a rule: AWS_ECR_CONFIG is empty, or {HOME} is not set"
+                    ),
                     "set AWS_ECR_CONFIG to the rules file",
                 )),
                 _ => Ok(None),

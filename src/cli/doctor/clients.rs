@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::{Check, DoctorSubject};
 use crate::cli::Context;
-use crate::cli::people::shown;
 use crate::clients::auth_file::{self, AuthFile};
 use crate::clients::search_path::{self, Found};
 use crate::clients::{HELPER, PROGRAM, podman};
-use crate::env::Env;
+use crate::env::{Env, HOME};
 
 /// podman, skopeo and buildah.
 const PODMAN: &str = "podman";
@@ -71,7 +70,7 @@ fn programs(env: &Env) -> Vec<Check> {
             0 => "comes first on PATH",
             _ => "comes later on PATH",
         };
-        let program = shown(env, program);
+        let program = env.shown(program);
         checks.push(Check::ok(ABOUT, format!("{program} {place}: {version}")));
     }
     checks
@@ -84,10 +83,10 @@ fn docker(env: &Env, host: &str) -> Check {
         return Check::warning(
             ABOUT,
             "no place for a configuration",
-            "set HOME or DOCKER_CONFIG",
+            format!("set {HOME} or DOCKER_CONFIG"),
         );
     };
-    let file = shown(env, &path);
+    let file = env.shown(&path);
     match AuthFile::read(&path) {
         Err(problem) => Check::failed(ABOUT, &problem),
         Ok(None) => Check::warning(ABOUT, format!("{file} does not exist"), configure),
@@ -112,7 +111,7 @@ fn docker(env: &Env, host: &str) -> Check {
 /// Files of other clients in which a stored login comes before docker's configuration.
 fn other_files(env: &Env, host: &str) -> Vec<Check> {
     let podman = podman::auth_files(env).into_iter().map(|path| {
-        let logout = format!("podman logout --authfile {}", shown(env, &path));
+        let logout = format!("podman logout --authfile {}", env.shown(&path));
         (PODMAN, path, logout)
     });
     let helm = helm_file(env)
@@ -120,7 +119,7 @@ fn other_files(env: &Env, host: &str) -> Vec<Check> {
         .map(|path| ("helm", path, "helm registry logout".to_owned()));
     let mut checks = Vec::new();
     for (about, path, logout) in podman.chain(helm) {
-        let file = shown(env, &path);
+        let file = env.shown(&path);
         match AuthFile::read(&path) {
             Err(problem) => checks.push(Check::failed(about, &problem)),
             Ok(None) => {}
@@ -161,7 +160,7 @@ fn podman_elsewhere(env: &Env, host: &str) -> Option<Check> {
     if let Some((file, helpers)) = podman::helpers_in_force(env)
         && helpers.iter().any(|helper| helper == HELPER)
     {
-        let text = format!("{}: credential-helpers lead here", shown(env, &file));
+        let text = format!("{}: credential-helpers lead here", env.shown(&file));
         return Some(Check::ok(PODMAN, text));
     }
     let docker = auth_file::docker_path(env)?;
@@ -170,7 +169,7 @@ fn podman_elsewhere(env: &Env, host: &str) -> Option<Check> {
     Some(match config.cred_helpers.get(host).map(String::as_str) {
         Some(HELPER) => Check::ok(
             PODMAN,
-            format!("{} leads here, for {client} too", shown(env, &docker)),
+            format!("{} leads here, for {client} too", env.shown(&docker)),
         ),
         _ => Check::warning(
             PODMAN,
@@ -201,7 +200,7 @@ fn leftovers(env: &Env) -> Vec<Check> {
         .map(|home| home.join(".ecr"))
         .filter(|dir| dir.is_dir());
     if let Some(old) = old {
-        let old = shown(env, &old);
+        let old = env.shown(&old);
         checks.push(Check::warning(
             "old helper",
             format!("{old} holds the cache and the log of the Amazon ECR credential helper"),

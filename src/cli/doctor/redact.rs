@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::{DoctorReport, DoctorSubject};
 use crate::cli::Context;
-use crate::cli::people::shown;
 use crate::env::Env;
 use crate::principal::Surroundings;
 
@@ -87,7 +86,7 @@ fn settings_with_blanks(env: &Env) -> Vec<String> {
     let set = PATHS.iter().filter_map(|name| env.path(name));
     let paths = set.chain(dirs).chain(env.program());
     let mut found: Vec<_> = paths
-        .flat_map(|path| [path.display().to_string(), shown(env, &path)])
+        .flat_map(|path| [path.display().to_string(), env.shown(&path)])
         .filter(|path| path.contains(' ') && is_path(path))
         .collect();
     found.sort_by_key(|path| std::cmp::Reverse(path.len()));

@@ -69,10 +69,11 @@ fn remainder(left: TimeDelta) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::HOME;
 
     #[test]
     fn times_say_what_is_left() {
-        let env = Env::of([("HOME", "/h")]);
+        let env = Env::of([(HOME, "/h")]);
         let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a time");
         for (seconds, text) in [
             (30, "08:00 (now)"),

@@ -65,6 +65,14 @@ fn keys_of(name: &str) -> String {
     )
 }
 
+/// A command that prints a line.
+fn echo(line: &str) -> String {
+    match cfg!(windows) {
+        true => format!("echo {line}"),
+        false => format!("echo '{line}'"),
+    }
+}
+
 fn sso_config() -> String {
     "sso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\n\
      sso_region = us-east-1\nsso_start_url = https://x\n"
@@ -100,7 +108,7 @@ fn configurations(home: &str, url: &str) -> Vec<Configuration> {
         ),
         row(
             "process",
-            &format!("credential_process = echo '{}'", keys_of("PROCESS")),
+            &format!("credential_process = {}", echo(&keys_of("PROCESS"))),
             vec![],
             "ASIAPROCESS",
         ),
@@ -179,7 +187,7 @@ fn run(number: usize) -> Option<&'static str> {
     write(format!(".aws/login/cache/{name}.json"), login_file(LATER));
     write(".aws/config".into(), row.config);
     let mut variables = row.variables;
-    variables.push(("HOME", home.into()));
+    variables.push((crate::env::HOME, home.into()));
     variables.push(("AWS_ENDPOINT_URL", server.url()));
     let env = Env::of(variables);
     let surroundings = Surroundings::read(&env, Log::off());

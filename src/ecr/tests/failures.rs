@@ -305,7 +305,7 @@ fn a_command_that_takes_too_long_is_named() {
     plan.source = Source::Process {
         profile: "dev".into(),
         command: Secret::from(if cfg!(windows) {
-            "timeout 5"
+            "ping -n 6 127.0.0.1 >nul"
         } else {
             "sleep 5"
         }),
