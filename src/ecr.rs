@@ -134,9 +134,11 @@ pub struct Issued {
     pub expires_at: Option<DateTime<Utc>>,
     /// The registry that it is for, if the response says so; ECR Public never does.
     pub proxy_endpoint: Option<String>,
-    /// The digest of the SSO or console session after a renewal that this program made itself;
-    /// none if it is unchanged.
+    /// The digest of the SSO or console session that it was obtained with: it may be another one
+    /// than the plan's, if a user has logged in since.
     pub session_digest: Option<String>,
+    /// The digest before a renewal that this program made itself; none if there was no renewal.
+    pub renewed_from: Option<String>,
 }
 
 /// AWS itself.
@@ -326,6 +328,7 @@ impl<'a> Aws<'a> {
             deadline,
             secrets: Vec::new(),
             session_digest: None,
+            renewed_from: None,
         };
         let log = self.log;
         let write_events = || {

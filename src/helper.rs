@@ -76,8 +76,9 @@ impl Request<'_> {
 struct Obtained {
     token: Token,
     cacheable: Cacheable,
-    /// The digest of the session after a renewal that this program made.
+    /// The digest of the session that was used, and before a renewal of this program.
     session_digest: Option<String>,
+    renewed_from: Option<String>,
 }
 
 impl<I: Issuer + ?Sized> Helper<'_, I> {
@@ -266,10 +267,10 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         let Obtained {
             token,
             cacheable,
-            session_digest: renewed,
+            session_digest,
+            renewed_from,
         } = obtained;
-        let before = request.plan.session_digest.as_deref();
-        if let (Some(old), Some(new)) = (before, renewed.as_deref())
+        if let (Some(old), Some(new)) = (renewed_from, session_digest)
             && old != new
         {
             cache.follow_session(old, new, now);
@@ -277,9 +278,10 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
         cache.remember_issued(host, token, now)?;
         match cacheable {
             Cacheable::Yes => {
+                let planned = request.plan.session_digest.as_deref();
                 let provenance = Provenance {
                     ambient: request.plan.identity == Identity::Ambient,
-                    session_digest: renewed.as_deref().or(before),
+                    session_digest: session_digest.as_deref().or(planned),
                 };
                 cache.put(host, key, token, provenance, now)
             }
@@ -317,6 +319,7 @@ impl<I: Issuer + ?Sized> Helper<'_, I> {
             },
             cacheable,
             session_digest: issued.session_digest,
+            renewed_from: issued.renewed_from,
         })
     }
 }

@@ -47,8 +47,10 @@ pub(super) struct Executor<'a> {
     pub(super) deadline: Instant,
     /// Values to remove from messages that AWS sends back.
     pub(super) secrets: Vec<Secret>,
-    /// The digest of the SSO or console session after a renewal.
+    /// The digest of the SSO or console session that was used.
     pub(super) session_digest: Option<String>,
+    /// Its digest before a renewal.
+    pub(super) renewed_from: Option<String>,
 }
 
 impl Executor<'_> {
@@ -66,6 +68,7 @@ impl Executor<'_> {
             .await?;
         Ok(Issued {
             session_digest: self.session_digest.take(),
+            renewed_from: self.renewed_from.take(),
             ..issued
         })
     }
@@ -159,6 +162,11 @@ impl Executor<'_> {
         }
         let service = service_name(registry.service());
         Err(problem.unwrap_or_else(|| Problem::unexpected(service, "no endpoint to call")))
+    }
+
+    /// The session that is used was renewed, and has this digest now.
+    pub(super) fn renewed_as(&mut self, digest: Option<String>) {
+        self.renewed_from = std::mem::replace(&mut self.session_digest, digest);
     }
 
     /// Keeps the secrets out of all that is shown from here on.
@@ -315,6 +323,7 @@ fn issued(service: &str, data: Option<AuthorizationData>) -> Result<Issued, Prob
             .and_then(|at| DateTime::from_timestamp(at.secs(), at.subsec_nanos())),
         proxy_endpoint: data.proxy_endpoint,
         session_digest: None,
+        renewed_from: None,
     })
 }
 

@@ -457,5 +457,6 @@ pub(super) fn issued(expires_in: Option<i64>, proxy_endpoint: Option<&str>) -> I
         expires_at: expires_in.map(|s| now() + TimeDelta::seconds(s)),
         proxy_endpoint: proxy_endpoint.map(str::to_owned),
         session_digest: None,
+        renewed_from: None,
     }
 }

@@ -51,10 +51,13 @@ impl Executor<'_> {
         let expired = || Problem::console_session_expired(&login.profile);
         let path = &login.login_file;
         let mut session = ConsoleSession::read(path).await.ok_or_else(expired)?;
+        // It may be another one than the plan was made with: a user can log in at any moment.
+        self.session_digest = session.file.digest();
         if is_due(session.expires_at, now) {
             let _lock = self.lock_session(path).await;
             // Another process may have renewed it in between.
             session = ConsoleSession::read(path).await.ok_or_else(expired)?;
+            self.session_digest = session.file.digest();
             if is_due(session.expires_at, now) {
                 let limit = self.renewal_limit(session.expires_at);
                 let renewed = self.renew_login(login, &mut session, now);
@@ -119,7 +122,7 @@ impl Executor<'_> {
         let given = response.token_output.ok_or_else(absent)?;
         update(session, &given, now).ok_or_else(absent)?;
         match session.file.save() {
-            Ok(bytes) => self.session_digest = session_digest(&bytes),
+            Ok(bytes) => self.renewed_as(session_digest(&bytes)),
             Err(error) => self.log.debug(format_args!(
                 "the renewed console session is not saved: {error}"
             )),

@@ -17,6 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::super::executor::Executor;
 use crate::fs::{read_bounded, try_lock_exclusive};
+use crate::principal::session_digest;
 use crate::secret::Secret;
 use crate::time;
 
@@ -39,6 +40,8 @@ const RENEWAL: Duration = Duration::from_secs(3);
 pub(super) struct SessionFile {
     path: PathBuf,
     members: Map<String, Value>,
+    /// The digest of the session, as it was read.
+    digest: Option<String>,
 }
 
 impl Drop for SessionFile {
@@ -64,9 +67,19 @@ impl SessionFile {
         let read = tokio::task::spawn_blocking(move || {
             let bytes = read_bounded(&path, MAX_SIZE).map(Zeroizing::new).ok()?;
             let members = serde_json::from_slice(&bytes).ok()?;
-            Some(Self { path, members })
+            let digest = session_digest(&bytes);
+            Some(Self {
+                path,
+                members,
+                digest,
+            })
         });
         read.await.ok().flatten()
+    }
+
+    /// The digest of the session, as it was read.
+    pub(super) fn digest(&self) -> Option<String> {
+        self.digest.clone()
     }
 
     /// A text that is not empty, of the file or of an object in it.
@@ -197,6 +210,7 @@ mod tests {
         SessionFile {
             path: path.to_owned(),
             members: serde_json::from_str(json).expect("JSON"),
+            digest: None,
         }
     }
 

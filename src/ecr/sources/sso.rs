@@ -106,6 +106,8 @@ impl Executor<'_> {
                 lock
             }
         };
+        // It may be another one than the plan was made with: a user can log in at any moment.
+        self.session_digest = session.file.digest();
         if !is_good(&session) {
             let limit = self.renewal_limit(session.expires_at);
             let renewed = tokio::time::timeout(limit, self.renew_sso(sso, &mut session, now));
@@ -181,7 +183,7 @@ impl Executor<'_> {
             self.secrets.push(refresh_token);
         }
         match file.save() {
-            Ok(bytes) => self.session_digest = session_digest(&bytes),
+            Ok(bytes) => self.renewed_as(session_digest(&bytes)),
             Err(error) => self.log.debug(format_args!(
                 "the renewed SSO session is not saved: {error}"
             )),

@@ -67,6 +67,8 @@ fn renewed_sso_session_is_saved_and_named() {
         let saved = std::fs::read(&file).expect("there");
         assert_eq!(issued.session_digest, session_digest(&saved));
         assert!(issued.session_digest.is_some());
+        let before = session_digest(sso_file(expires_at).as_bytes());
+        assert_eq!(issued.renewed_from, before);
         let saved: serde_json::Value = serde_json::from_slice(&saved).expect("JSON");
         assert_eq!(saved["accessToken"], "sentinel-new");
         assert_eq!(saved["refreshToken"], "sentinel-next");
@@ -84,7 +86,8 @@ fn a_session_that_is_not_due_is_left_alone() {
     std::fs::write(&file, &content).expect("writable");
     let server = server(false, vec![sso_keys(), Act::Reply(200, "", good())]);
     let issued = issue(&none(), &plan_of(&file, &server, true), REGISTRY, 10.0).expect("issued");
-    assert_eq!(issued.session_digest, None);
+    assert_eq!(issued.session_digest, session_digest(content.as_bytes()));
+    assert_eq!(issued.renewed_from, None);
     assert_eq!(std::fs::read_to_string(&file).expect("there"), content);
     assert!(!dir.path().join("session.lock").exists());
 }

@@ -163,9 +163,29 @@ fn a_session_renewed_by_us_keeps_its_entries() {
     let place = Place::new();
     let cache = place.cache();
     let mut helper = helper(&place, Some(&cache));
-    let mut renewed = issued(Some(12 * 3600), None);
-    renewed.session_digest = Some("new".into());
-    helper.issuer.replies = [Ok(renewed)].into();
-    helper.get(&registry()).expect("a token");
-    assert!(cache.get(HOST, &place.key(), Some("new"), now()).is_some());
+    let other = CacheKey::for_test(7);
+    let provenance = |session_digest| Provenance {
+        ambient: false,
+        session_digest: Some(session_digest),
+    };
+    let kept = token_of("kept");
+    for (renewed_from, digest, follows) in [
+        (Some("old"), "renewed", true),
+        // Another user's session, which was found instead of the plan's.
+        (None, "another", false),
+        (Some("another"), "another renewed", false),
+    ] {
+        cache
+            .put(HOST, &other, &kept, provenance("old"), now())
+            .expect("put");
+        cache.remove(HOST, &place.key());
+        let mut issued = issued(Some(12 * 3600), None);
+        issued.session_digest = Some(digest.into());
+        issued.renewed_from = renewed_from.map(str::to_owned);
+        helper.issuer.replies = [Ok(issued)].into();
+        helper.get(&registry()).expect("a token");
+        let found = |key: &CacheKey| cache.get(HOST, key, Some(digest), now()).is_some();
+        assert!(found(&place.key()), "{digest}");
+        assert_eq!(found(&other), follows, "{digest}");
+    }
 }

@@ -47,6 +47,7 @@ impl Issuer for FakeAws {
             expires_at: Some(chrono::Utc::now() + chrono::TimeDelta::hours(12)),
             proxy_endpoint: None,
             session_digest: None,
+            renewed_from: None,
         })
     }
 
