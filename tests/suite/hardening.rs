@@ -96,6 +96,16 @@ fn container_responses_cannot_print_the_token() {
     expect_failure_without_sentinel("file", &by_file.stdin(HOST).run());
     let sent = fake.calls();
     assert!(sent.len() >= 2, "{sent:?}");
+    // Tokens that cannot be sent.
+    for token in [
+        format!("{SENTINEL}\n{SENTINEL}"),
+        format!("\u{1}{SENTINEL}"),
+    ] {
+        helper.write("~/token", token);
+        let run = helper.run_of("get").env(&format!("{TOKEN}_FILE"), &file);
+        expect_failure_without_sentinel("a token with line ends", &run.stdin(HOST).run());
+    }
+    assert_eq!(fake.calls().len(), sent.len());
 }
 
 #[cfg(unix)]
