@@ -123,3 +123,21 @@ fn children_do_not_outlive_the_deadline() {
     std::thread::sleep(std::time::Duration::from_secs(5));
     assert!(!helper.path("~/late").exists(), "the child ran on");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn endless_output_takes_time_and_memory_within_bounds() {
+    let fake = Fake::start();
+    for command in ["cat /dev/zero", "cat /dev/zero >&2"] {
+        let config = format!("[profile dev]\ncredential_process = {command}\n");
+        let helper = profile(&fake, &config).env("AWS_ECR_TIMEOUT", "2");
+        // 400 MB of address space hold the program and no endless output.
+        let program = crate::support::run::program();
+        let script = format!("ulimit -v 400000; printf {HOST} | timeout 20 {program} get");
+        let output = helper.shell(&script).run();
+        assert_eq!(output.code, Some(1), "{command}: {output:?}");
+        let is_named = output.stderr.contains("credential_process");
+        assert!(is_named, "{command}: {output:?}");
+        assert!(output.elapsed.as_secs() < 10, "{command}: {output:?}");
+    }
+}
