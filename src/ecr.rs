@@ -372,7 +372,7 @@ impl<'a> Aws<'a> {
 pub fn trusted_certificates(env: &Env, network: &Network) -> Result<String, Problem> {
     let trust = TrustStore::of(env, network.ca_bundle.as_ref());
     match trust.load() {
-        Ok(roots) => Ok(format!("{} from {}", roots.len(), trust.describe())),
+        Ok(certificates) => Ok(certificates.shown("", &trust.describe())),
         Err(error) => Err((&http::Failure::TrustStore(error)).into()),
     }
 }

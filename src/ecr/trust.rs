@@ -5,6 +5,9 @@
 //! store, as in Go and OpenSSL: with only one of them set, the system's CA certificates are still
 //! trusted. Certificates of the system trust store that do not parse are skipped. A distribution's
 //! single bundle file is preferred to its directory of 145 files.
+//!
+//! On macOS and Windows the system itself verifies, wherever its CA certificates are trusted: Windows
+//! fetches some of them when they are first needed, and macOS has settings for each.
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +22,9 @@ use crate::principal::CaBundle;
 /// The largest bundle of certificates that is read.
 const MAX_BUNDLE: u64 = 16 << 20;
 
+/// Whether the system verifies by CA certificates of its own.
+const SYSTEM_VERIFIES: bool = cfg!(any(windows, target_os = "macos"));
+
 /// CA certificates that cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{}{what}", .setting.as_ref().map(|name| format!("{name}: ")).unwrap_or_default())]
@@ -27,6 +33,25 @@ pub struct TrustStoreError {
     /// store.
     pub setting: Option<String>,
     pub what: String,
+}
+
+/// CA certificates that were read.
+#[derive(Debug)]
+pub(super) struct CaCertificates {
+    pub(super) roots: RootCertStore,
+    /// Whether the system may verify as well.
+    pub(super) with_system: bool,
+}
+
+impl CaCertificates {
+    /// How many they are, and from where.
+    pub(super) fn shown(&self, noun: &str, places: &str) -> String {
+        match (self.roots.len(), self.with_system) {
+            (0, true) => places.to_owned(),
+            (count, true) => format!("{count}{noun} from {places}, and the system trust store"),
+            (count, false) => format!("{count}{noun} from {places}"),
+        }
+    }
 }
 
 /// Where the CA certificates come from.
@@ -70,8 +95,9 @@ impl TrustStore {
     }
 
     /// Reads them.
-    pub(super) fn load(&self) -> Result<RootCertStore, TrustStoreError> {
+    pub(super) fn load(&self) -> Result<CaCertificates, TrustStoreError> {
         let mut roots = RootCertStore::empty();
+        let mut with_system = false;
         match self {
             Self::Bundle(bundle) => {
                 add_file(&mut roots, &bundle.path).map_err(|what| TrustStoreError {
@@ -99,17 +125,21 @@ impl TrustStore {
                 }
                 if file.is_none() || dirs.is_none() {
                     add_system(&mut roots);
+                    with_system = SYSTEM_VERIFIES;
                 }
             }
-            Self::System => add_system(&mut roots),
+            Self::System => {
+                add_system(&mut roots);
+                with_system = SYSTEM_VERIFIES;
+            }
         }
-        if roots.is_empty() {
+        if roots.is_empty() && !with_system {
             return Err(TrustStoreError {
                 setting: None,
                 what: "the system trust store has no CA certificates".to_owned(),
             });
         }
-        Ok(roots)
+        Ok(CaCertificates { roots, with_system })
     }
 }
 
@@ -203,9 +233,7 @@ fn add_system(roots: &mut RootCertStore) {
 }
 
 #[cfg(any(windows, target_os = "macos"))]
-fn add_system(roots: &mut RootCertStore) {
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-}
+fn add_system(_: &mut RootCertStore) {}
 
 #[cfg(test)]
 mod tests {
@@ -246,7 +274,7 @@ mod tests {
             let path = dir.join(name);
             std::fs::write(&path, contents).expect("writable");
             match (bundle(&path).load(), expected) {
-                (Ok(roots), None) => assert!(!roots.is_empty(), "{name}"),
+                (Ok(roots), None) => assert!(!roots.roots.is_empty(), "{name}"),
                 (Err(error), Some(text)) => {
                     assert_eq!(error.setting.as_deref(), Some("AWS_CA_BUNDLE"), "{name}");
                     assert!(error.what.contains(text), "{name}: {}", error.what);
@@ -272,11 +300,13 @@ mod tests {
             let vars = vars.iter().map(|(name, value)| (*name, value.clone()));
             TrustStore::of(&Env::of(vars), None)
                 .load()
-                .map(|roots| roots.len())
+                .map(|roots| roots.roots.len())
                 .map_err(|error| error.setting)
         };
         let load = |name, value| load_all(&[(name, value)]);
-        let system = TrustStore::System.load().map_or(0, |roots| roots.len());
+        let system = TrustStore::System
+            .load()
+            .map_or(0, |roots| roots.roots.len());
         let file = ("SSL_CERT_FILE", format!("{path}/ca.pem"));
         let dirs = ("SSL_CERT_DIR", path.clone());
         assert_eq!(load_all(std::slice::from_ref(&file)), Ok(system + 1));

@@ -129,16 +129,13 @@ impl Shared {
     fn connector(&self) -> Result<TlsConnector, Failure> {
         let load = || {
             let start = Instant::now();
-            let roots = self.trust.load().map_err(Failure::TrustStore)?;
+            let certificates = self.trust.load().map_err(Failure::TrustStore)?;
             self.log(|| {
-                format!(
-                    "read {} CA certificates from {} in {:?}",
-                    roots.len(),
-                    self.trust.describe(),
-                    start.elapsed()
-                )
+                let places = self.trust.describe();
+                let shown = certificates.shown(" CA certificates", &places);
+                format!("read {shown} in {:?}", start.elapsed())
             });
-            tls::connector(roots)
+            tls::connector(certificates)
         };
         self.tls.get_or_init(load).clone()
     }

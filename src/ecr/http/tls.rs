@@ -1,9 +1,11 @@
 //! TLS: the configuration, handshakes, and what their errors mean.
 
+#[cfg(any(windows, target_os = "macos"))]
+mod system;
+
 use std::io;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::ServerName;
 use tokio_rustls::TlsConnector;
@@ -11,16 +13,29 @@ use tokio_rustls::client::TlsStream;
 
 use super::Stream;
 use super::failure::{Failure, io_words};
+use crate::ecr::trust::CaCertificates;
 
 /// A connector that trusts these CA certificates.
-pub(super) fn connector(roots: RootCertStore) -> Result<TlsConnector, Failure> {
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(crypto()))
+pub(super) fn connector(certificates: CaCertificates) -> Result<TlsConnector, Failure> {
+    let failed = |error: rustls::Error| Failure::Crypto {
+        what: error.to_string(),
+    };
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(crypto()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::Crypto {
-            what: error.to_string(),
-        })?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .map_err(failed)?;
+    #[cfg(any(windows, target_os = "macos"))]
+    let builder = match certificates.with_system {
+        true => {
+            let verifier = system::verifier(certificates.roots, builder.crypto_provider());
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(verifier.map_err(failed)?)
+        }
+        false => builder.with_root_certificates(certificates.roots),
+    };
+    #[cfg(not(any(windows, target_os = "macos")))]
+    let builder = builder.with_root_certificates(certificates.roots);
+    let config = builder.with_no_client_auth();
     // Rather no connection than one that a FIPS build is not installed for.
     if cfg!(feature = "fips") && !config.fips() {
         return Err(Failure::Crypto {
@@ -66,7 +81,17 @@ pub(super) async fn handshake(
     stream: Box<dyn Stream>,
 ) -> Result<TlsStream<Box<dyn Stream>>, Failure> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_| Failure::Url)?;
+    #[cfg(not(any(windows, target_os = "macos")))]
     let connected = tls.connect(name, stream).await;
+    // The system's verifier may use the network, and blocks as long: on a thread of its own the
+    // deadline holds all the same.
+    #[cfg(any(windows, target_os = "macos"))]
+    let connected = {
+        let (tls, runtime) = (tls.clone(), tokio::runtime::Handle::current());
+        tokio::task::spawn_blocking(move || runtime.block_on(tls.connect(name, stream)))
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)))
+    };
     connected.map_err(|error| handshake_failure(host, &error))
 }
 
@@ -86,6 +111,8 @@ fn handshake_failure(host: &str, error: &io::Error) -> Failure {
                 host,
                 what: "its certificate is for another name".to_owned(),
             },
+            #[cfg(target_os = "macos")]
+            Bad::Other(error) if is_out_of_date(error) => Failure::CertificateTime { host },
             _ => Failure::Untrusted { host },
         },
         Some(other) => Failure::Tls {
@@ -97,6 +124,13 @@ fn handshake_failure(host: &str, error: &io::Error) -> Failure {
             what: format!("in the TLS handshake: {}", io_words(error)),
         },
     }
+}
+
+/// Whether macOS says that a certificate has expired or is not valid yet: its code ends the text.
+#[cfg(any(test, target_os = "macos"))]
+fn is_out_of_date(error: &rustls::OtherError) -> bool {
+    let text = error.to_string();
+    ["-67818", "-67819"].iter().any(|code| text.ends_with(code))
 }
 
 #[cfg(test)]
@@ -116,6 +150,24 @@ mod tests {
         assert_eq!(groups.first(), Some(&NamedGroup::secp256r1));
         assert!(groups.contains(&NamedGroup::secp384r1), "{groups:?}");
         assert!(groups.into_iter().all(is_elliptic));
+    }
+
+    #[test]
+    fn macos_codes_tell_the_time_from_distrust() {
+        for (text, expected) in [
+            ("\u{201c}x\u{201d} certificate is expired: -67818", true),
+            (
+                "\u{201c}x\u{201d} certificate is not valid yet: -67819",
+                true,
+            ),
+            (
+                "\u{201c}x\u{201d} certificate is not trusted: -67843",
+                false,
+            ),
+        ] {
+            let error = rustls::OtherError(Arc::from(Box::from(text)));
+            assert_eq!(is_out_of_date(&error), expected, "{text}");
+        }
     }
 
     /// As the FIPS module's provider has them.
