@@ -8,8 +8,17 @@ const SSO: &str = "sso_session = corp\nsso_account_id = 123456789012\nsso_role_n
 const SSO_SESSION: &str = "[sso-session corp]\nsso_region = eu-west-1\n\
     sso_start_url = https://example.awsapps.com/start\n";
 const CONSOLE: &str = "arn:aws:iam::123456789012:user/dev";
-const PROCESS: &str = "credential_process = echo '{\"Version\":1,\"AccessKeyId\":\
-    \"AKIAFAKEPROCESS00001\",\"SecretAccessKey\":\"s\"}'\n";
+/// cmd.exe prints quotes as they are.
+const PROCESS: &str = match cfg!(windows) {
+    true => {
+        "credential_process = echo {\"Version\":1,\"AccessKeyId\":\"AKIAFAKEPROCESS00001\",\
+        \"SecretAccessKey\":\"s\"}\n"
+    }
+    false => {
+        "credential_process = echo '{\"Version\":1,\"AccessKeyId\":\"AKIAFAKEPROCESS00001\",\
+        \"SecretAccessKey\":\"s\"}'\n"
+    }
+};
 const CONFIG_KEYS: &str = "aws_access_key_id = AKIAFAKECONFIG000001\naws_secret_access_key = s\n";
 const PROFILE: &str = "AKIAFAKEPROFILE00001";
 
