@@ -71,6 +71,7 @@ impl Owner {
 
 /// On Windows by access control lists; the directories above the base are left to their owners.
 #[cfg(not(unix))]
+#[allow(clippy::unused_self, reason = "as on Unix")]
 impl Owner {
     pub(super) fn current() -> Self {
         Self {}
@@ -284,6 +285,7 @@ pub(super) fn set_mode(path: &Path, meta: &Metadata, mode: u32) -> Result<(), ()
 }
 
 #[cfg(not(unix))]
+#[allow(clippy::unnecessary_wraps, reason = "as on Unix")]
 pub(super) fn set_mode(_: &Path, _: &Metadata, _: u32) -> Result<(), ()> {
     Ok(())
 }

@@ -120,6 +120,7 @@ impl Original {
     }
 
     #[cfg(not(unix))]
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps, reason = "as on Unix")]
     fn keep_owner(&self, _: &File) -> Result<(), Problem> {
         Ok(())
     }
