@@ -22,7 +22,7 @@ use self::party::Party::{self, Container, Ecr, Metadata, Oidc};
 use self::rows::{Expect, Fault, Row};
 use crate::support::fake::authority::Authority;
 use crate::support::fake::{ANY_PORT, Answer, Behaviour, Fake, Options, PASSWORD_SENTINEL, Script};
-use crate::support::run::{Helper, NOT_FOUND, Output};
+use crate::support::run::{Helper, NOT_FOUND, Output, slowness};
 
 /// Added by a busy machine.
 const SLACK: Duration = Duration::from_millis(2500);
@@ -123,7 +123,7 @@ impl Case {
         } else {
             deadline
         };
-        if output.elapsed > limit + SLACK {
+        if output.elapsed > limit + SLACK * slowness() {
             return wrong("too late");
         }
         // Within three seconds there may not be room for every attempt.
@@ -372,7 +372,7 @@ fn every_fault_leads_to_a_token_or_to_its_cause() {
     let failed = Mutex::new(Vec::new());
     let began = std::time::Instant::now();
     std::thread::scope(|scope| {
-        for _ in 0..16 {
+        for _ in 0..16 / slowness() {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);

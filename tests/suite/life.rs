@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::fake::{Answer, BlackHole, Fake, Good, Script};
-use crate::support::run::{Helper, NOT_FOUND};
+use crate::support::run::{Helper, NOT_FOUND, slowness};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const OTHER: &str = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
@@ -114,7 +114,7 @@ fn renewal_delays_a_valid_token_by_three_seconds() {
     let output = helper.get(HOST);
     assert_eq!(output.expect_secret(HOST), first);
     assert!(
-        output.elapsed < Duration::from_millis(3500),
+        output.elapsed < Duration::from_secs(3) + Duration::from_millis(500) * slowness(),
         "{:?}",
         output.elapsed
     );
@@ -278,7 +278,7 @@ fn one_deadline_covers_everything() {
         output.elapsed
     );
     assert!(
-        output.elapsed < Duration::from_millis(2200),
+        output.elapsed < Duration::from_millis(1500) + Duration::from_millis(700) * slowness(),
         "{:?}",
         output.elapsed
     );

@@ -2,7 +2,7 @@
 
 use crate::rules::*;
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, KEY_ID, NOT_FOUND};
+use crate::support::run::{Helper, KEY_ID, NOT_FOUND, slowness};
 
 #[test]
 fn a_syntax_error_fails_every_get() {
@@ -99,7 +99,7 @@ fn refused(helper: &Helper, words: &str) {
     );
     assert!(output.stderr.contains(words), "{words}: {output:?}");
     // A few milliseconds; the rest is for a busy machine, an unoptimised build, and Wine.
-    let limit = if cfg!(windows) { 20 } else { 5 };
+    let limit = if cfg!(windows) { 20 } else { 5 } * u64::from(slowness());
     assert!(
         output.elapsed.as_secs() < limit,
         "{words}: {:?}",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::fake::{Answer, Fake, Script};
-use crate::support::run::{Helper, NOT_FOUND};
+use crate::support::run::{Helper, NOT_FOUND, slowness};
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
@@ -18,14 +18,16 @@ fn host(n: usize) -> String {
 }
 
 /// Two hundred at once, as a build farm's node has them.
-const MANY: usize = 200;
+fn many() -> usize {
+    200 / slowness() as usize
+}
 
 #[test]
 fn any_number_of_misses_make_one_call() {
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::delay(1500, Answer::default())));
     let helper = Helper::with_keys(&fake);
-    let running: Vec<_> = (0..MANY)
+    let running: Vec<_> = (0..many())
         .map(|_| helper.run_of("get").stdin(HOST).spawn())
         .collect();
     let secrets: Vec<_> = running
@@ -41,19 +43,19 @@ fn any_number_of_misses_make_one_call() {
 fn different_registries_do_not_disturb_each_other() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake);
-    let running: Vec<_> = (0..MANY)
+    let running: Vec<_> = (0..many())
         .map(|n| (n, helper.run_of("get").stdin(host(n)).spawn()))
         .collect();
     let secrets: Vec<_> = running
         .into_iter()
         .map(|(n, r)| r.wait().expect_secret(&host(n)))
         .collect();
-    assert_eq!(fake.count("ecr"), MANY);
-    assert_eq!(helper.entries("~/.cache").len(), MANY);
+    assert_eq!(fake.count("ecr"), many());
+    assert_eq!(helper.entries("~/.cache").len(), many());
     for (n, secret) in secrets.iter().enumerate() {
         assert_eq!(helper.secret(&host(n)), *secret);
     }
-    assert_eq!(fake.count("ecr"), MANY, "none was lost");
+    assert_eq!(fake.count("ecr"), many(), "none was lost");
 }
 
 #[test]
@@ -63,7 +65,7 @@ fn an_outage_is_met_by_few_and_told_to_all() {
     fake.ecr(Script::always(answer));
     let helper = Helper::with_keys(&fake);
     let began = Instant::now();
-    let running: Vec<_> = (0..MANY)
+    let running: Vec<_> = (0..many())
         .map(|_| helper.run_of("get").stdin(HOST).spawn())
         .collect();
     for output in running.into_iter().map(|r| r.wait()) {
@@ -73,7 +75,7 @@ fn an_outage_is_met_by_few_and_told_to_all() {
     // One process makes three; one that starts after it has failed makes its own.
     assert!(fake.count("ecr") <= 9, "{} requests", fake.count("ecr"));
     assert!(
-        began.elapsed() < Duration::from_secs(20),
+        began.elapsed() < Duration::from_secs(20) * slowness(),
         "{:?}",
         began.elapsed()
     );
@@ -84,14 +86,15 @@ fn no_process_outwaits_the_deadline() {
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::HangBeforeHeaders));
     let helper = Helper::with_keys(&fake).env("AWS_ECR_TIMEOUT", "4");
-    let running: Vec<_> = (0..MANY)
+    let running: Vec<_> = (0..many())
         .map(|_| helper.run_of("get").stdin(HOST).spawn())
         .collect();
     for output in running.into_iter().map(|r| r.wait()) {
         assert_eq!((output.code, output.stdout.as_str()), (Some(1), NOT_FOUND));
         assert!(output.stderr.contains("timed out"), "{output:?}");
         // The rest is that of a machine with two hundred processes.
-        assert!(output.elapsed < Duration::from_secs(12), "{output:?}");
+        let limit = Duration::from_secs(12) * slowness();
+        assert!(output.elapsed < limit, "{output:?}");
     }
 }
 
@@ -223,7 +226,7 @@ fn a_holder_that_is_killed_leaves_the_lock_free() {
     let output = helper.get(HOST);
     output.expect_secret(HOST);
     assert!(
-        output.elapsed < Duration::from_secs(1),
+        output.elapsed < Duration::from_secs(1) * slowness(),
         "{:?}",
         output.elapsed
     );
@@ -310,7 +313,10 @@ fn killed_at_any_moment_the_cache_is_whole() {
             let output = run(host, key).run();
             output.expect_secret(&self::host(usize::try_from(host).expect("small")));
             // The lock of a killed process does not delay it.
-            assert!(output.elapsed < Duration::from_secs(5), "{output:?}");
+            assert!(
+                output.elapsed < Duration::from_secs(5) * slowness(),
+                "{output:?}"
+            );
         }
     }
     let [kills, runs, longest] = [kills, runs, longest].map(AtomicUsize::into_inner);

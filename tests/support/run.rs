@@ -25,6 +25,13 @@ pub fn program() -> &'static str {
     })
 }
 
+/// How many times longer an emulator takes (`ECR_TEST_SLOWNESS`): as much longer are limits of time,
+/// and so many times fewer are processes at once.
+pub fn slowness() -> u32 {
+    let given = std::env::var("ECR_TEST_SLOWNESS");
+    given.map_or(1, |given| given.parse().expect("a number"))
+}
+
 /// The text that clients take for "no credentials here".
 pub const NOT_FOUND: &str = "credentials not found in native keychain\n";
 /// The key ID that [`Helper::keys`] sets.
