@@ -242,17 +242,22 @@ impl<'a> Cache<'a> {
         result.map(|()| erased)
     }
 
-    /// Whether there is a directory to erase from. One of the user's own that is not trusted is an
-    /// error: what it holds may be used again one day.
+    /// Whether there is a directory to erase from. An error if it is not trusted, or one above it is
+    /// not, and the cache is the user's own: it may be used again when modes have been corrected.
     fn may_erase(&self, dir: &Path) -> Result<bool, CacheError> {
+        let is_ours = || fs::metadata(&self.base).is_ok_and(|meta| self.owner.is_ours(&meta));
         match self.may_read(dir) {
-            Err(CacheError::Untrusted { path, why })
-                if fs::symlink_metadata(&path).is_ok_and(|meta| self.owner.is_ours(&meta)) =>
-            {
-                Err(CacheError::Untrusted { path, why })
-            }
+            Err(error @ CacheError::Untrusted { .. }) if is_ours() => Err(error),
             // Nothing was cached where nothing can be read, or in another user's directory.
             readable => Ok(readable.unwrap_or(false)),
+        }
+    }
+
+    /// An error if nothing can be cached in this place. Creates nothing.
+    pub fn check_place(&self) -> Result<(), CacheError> {
+        match self.owner.base(&self.base)? {
+            true => self.owner.directory(&self.base.join(ROOT)).map(drop),
+            false => self.owner.check_new(&self.base),
         }
     }
 

@@ -28,6 +28,7 @@ use tokio::runtime::Runtime;
 pub use self::caller::Caller;
 pub(crate) use self::denial::{Denial, DenialReason};
 use self::executor::Executor;
+pub(crate) use self::http::is_url;
 use self::http::{Client, RequestOutcome, Resolver};
 pub use self::registry_request::{RegistryLogin, RegistryRequest, RegistryResponse};
 use self::retry::RetryLimits;

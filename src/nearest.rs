@@ -2,15 +2,16 @@
 
 /// The name that was probably meant, in whatever case; none if all are too different.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = word.to_lowercase();
+    let (lower, length) = (word.to_lowercase(), word.chars().count());
     let near = names.into_iter().filter_map(|name| {
-        let most = 1 + name.len() / 4;
-        if name.len().abs_diff(word.len()) > most {
+        let letters = name.chars().count();
+        let most = 1 + letters / 4;
+        if letters.abs_diff(length) > most {
             return None;
         }
         let distance = distance(&lower, &name.to_lowercase());
-        // A word that is replaced as a whole is another one.
-        (distance <= most && distance < word.len()).then_some((distance, name))
+        // If every letter changes, it is not a misspelling.
+        (distance <= most && distance < length).then_some((distance, name))
     });
     near.min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name)
@@ -72,6 +73,7 @@ mod tests {
             ("eu-west-admn", Some("eu-west-admin")),
             ("staging", None),
             ("p", None),
+            ("ü", None),
             ("", None),
         ] {
             assert_eq!(nearest(word, names), name, "{word}");

@@ -132,7 +132,8 @@ pub fn cache_place(env: &Env) -> Result<Option<PathBuf>, Problem> {
         // A relative path would put passwords into the directory of every project and build, and
         // trust the files of a cloned repository.
         return match path.is_absolute() {
-            true => Ok(Some(path)),
+            // Without the dots that can end it, which name nothing that could be created.
+            true => Ok(Some(path.components().collect())),
             false => Err(Problem::new(
                 ProblemKind::Configuration,
                 format!("{} is not an absolute path", CACHE_DIR.name),

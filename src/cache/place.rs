@@ -4,9 +4,10 @@
 //! component up to the root directory belongs to the user or to root and is not writable by group
 //! or others, for reading as for writing; a sticky directory, such as /tmp, is fine itself.
 
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::CacheError as Error;
 use super::disk::io_error;
@@ -16,6 +17,19 @@ pub(super) fn untrusted(path: &Path, why: &'static str) -> Error {
         path: path.to_owned(),
         why,
     }
+}
+
+/// The owner of files whose user ID the user namespace lacks.
+#[cfg(unix)]
+const OVERFLOW_UID: u32 = 65534;
+
+/// Whether this process is in a user namespace, such as rootless podman's, that has not all user IDs.
+/// Root's directories have no known owner there.
+#[cfg(unix)]
+fn lacks_user_ids() -> bool {
+    const ALL: [&str; 3] = ["0", "0", "4294967295"];
+    fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| !map.trim().is_empty() && !map.split_whitespace().eq(ALL))
 }
 
 /// The user whose files are trusted.
@@ -60,7 +74,8 @@ impl Owner {
 
     fn is_ours_or_roots(self, meta: &Metadata) -> bool {
         use std::os::unix::fs::MetadataExt;
-        meta.uid() == self.euid || meta.uid() == 0
+        let uid = meta.uid();
+        uid == self.euid || uid == 0 || uid == OVERFLOW_UID && lacks_user_ids()
     }
 
     pub(super) fn is_ours(self, meta: &Metadata) -> bool {
@@ -149,6 +164,18 @@ impl Owner {
         }
     }
 
+    /// An error unless a missing base directory could be created.
+    pub(super) fn check_new(self, base: &Path) -> Result<(), Error> {
+        self.check_above_new(base)?;
+        #[cfg(unix)]
+        if let Some(existing) = base.ancestors().find(|path| path.exists()) {
+            use rustix::fs::{Access, access};
+            access(existing, Access::WRITE_OK | Access::EXEC_OK)
+                .map_err(|errno| io_error("create", base)(errno.into()))?;
+        }
+        Ok(())
+    }
+
     /// Checks the existing components above a directory that is to be created: as they are written,
     /// and, where one of them is a link, as they resolve.
     fn check_above_new(self, base: &Path) -> Result<(), Error> {
@@ -168,16 +195,42 @@ impl Owner {
         }
     }
 
-    /// Checks the components above what a path resolves to, as far as it exists.
+    /// Checks every directory and link on the way to a path, as the system resolves it, as far as it
+    /// exists.
     fn check_resolved(self, path: &Path) -> Result<(), Error> {
-        let existing = path
-            .ancestors()
-            .find_map(|path| fs::canonicalize(path).ok());
-        let Some(real) = existing else {
-            return Ok(());
-        };
-        for component in real.parent().unwrap_or(&real).ancestors() {
-            self.check_component(component)?;
+        const MOST_LINKS: usize = 40;
+        let mut real = PathBuf::new();
+        let mut links = 0;
+        let mut rest = reversed(path);
+        while let Some(component) = rest.pop() {
+            match Path::new(&component).components().next() {
+                Some(Component::ParentDir) => {
+                    real.pop();
+                    continue;
+                }
+                None | Some(Component::CurDir) => continue,
+                Some(Component::Prefix(_) | Component::RootDir | Component::Normal(_)) => {}
+            }
+            let next = real.join(&component);
+            let meta = match fs::symlink_metadata(&next) {
+                Ok(meta) => meta,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(io_error("stat", &next)(error)),
+            };
+            // The base itself is judged elsewhere, more strictly.
+            if meta.is_symlink() || !rest.is_empty() {
+                self.judge_parent(&next, &meta)?;
+            }
+            if meta.is_symlink() {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(untrusted(path, "has too many links"));
+                }
+                let target = fs::read_link(&next).map_err(io_error("follow", &next))?;
+                rest.extend(reversed(&target));
+            } else {
+                real = next;
+            }
         }
         Ok(())
     }
@@ -243,6 +296,14 @@ impl Owner {
         }
         restrict_directory(path)
     }
+}
+
+/// The components of a path, the last one first.
+fn reversed(path: &Path) -> Vec<OsString> {
+    let components = path.components().rev();
+    components
+        .map(|component| component.as_os_str().to_owned())
+        .collect()
 }
 
 /// Creates one directory of mode 0700; one that another process has just created is as good.

@@ -219,7 +219,7 @@ fn cache(context: &Context<'_>) -> Check {
         Ok(Some(dir)) => context.env.shown(&dir),
         _ => String::new(),
     };
-    match cache.hosts() {
+    match cache.check_place().and_then(|()| cache.hosts()) {
         Ok(hosts) => {
             let registries = match hosts.len() {
                 1 => "1 registry".to_owned(),

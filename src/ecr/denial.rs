@@ -1,6 +1,6 @@
-//! IAM's sentence about a denied request: who, what, and which policy. No field of a response says
-//! it, so the words are read, all of them here. AWS lists them in the IAM User Guide, "Troubleshoot
-//! access denied error messages".
+//! IAM's sentence about a denied request: the principal, the action and the policy. They are only in
+//! the text of the message, which is parsed here and nowhere else. AWS lists its forms in the IAM
+//! User Guide, "Troubleshoot access denied error messages".
 
 /// The parts of the sentence that were recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) enum DenialReason<'a> {
     Explicit(Option<&'a str>),
     /// No policy of this kind allows it.
     NotAllowedBy(&'a str),
-    /// The sentence gives no reason, or one in other words.
+    /// The sentence gives no reason, or one that is not recognised.
     Unknown,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Denial<'a> {
         Self {
             principal: principal.filter(|arn| arn.starts_with("arn:")),
             action: action
-                .map(|action| action.trim_end_matches('.'))
+                .map(|action| action.trim_end_matches(['.', ':']))
                 .filter(|action| action.contains(':')),
             reason: DenialReason::parse(message),
         }
@@ -42,13 +42,29 @@ impl<'a> Denial<'a> {
 }
 
 impl<'a> DenialReason<'a> {
+    /// The reason as a part of a sentence; empty if it is unknown.
+    pub(crate) fn shown(self) -> String {
+        match self {
+            Self::Explicit(Some(policy)) => {
+                let article = match policy.starts_with(['a', 'e', 'i', 'o', 'u']) {
+                    true => "an",
+                    false => "a",
+                };
+                format!("explicit deny in {article} {policy}")
+            }
+            Self::Explicit(None) => "explicit deny".to_owned(),
+            Self::NotAllowedBy(policy) => format!("no {policy} allows it"),
+            Self::Unknown => String::new(),
+        }
+    }
+
     fn parse(message: &'a str) -> Self {
         if let Some((_, rest)) = message.split_once("with an explicit deny") {
             let policy = rest.strip_prefix(" in ").map(|policy| {
                 let policy = policy.strip_prefix("an ").unwrap_or(policy);
                 let policy = policy.strip_prefix("a ").unwrap_or(policy);
                 // The policy's ARN may follow.
-                policy.split(':').next().unwrap_or(policy)
+                policy.split([':', '.']).next().unwrap_or(policy)
             });
             return Self::Explicit(policy);
         }

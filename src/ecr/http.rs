@@ -36,7 +36,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) use self::client::{Client, ClientOptions, Tries};
 pub use self::failure::Failure;
 pub(super) use self::failure::RequestOutcome;
-pub(super) use self::origin::is_url;
+pub(crate) use self::origin::is_url;
 pub(super) use self::resolve::Resolver;
 
 /// No response of an AWS service is larger.

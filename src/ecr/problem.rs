@@ -231,18 +231,25 @@ impl Problem {
             Some(principal) => format!("access denied: {principal} may not call {action}"),
             None => format!("access denied: the principal may not call {action}"),
         };
-        if let DenialReason::Explicit(policy) = denial.reason {
-            let by = policy.map_or(String::new(), |policy| format!(" in a {policy}"));
-            return Self::new(
-                ProblemKind::Refused,
-                format!("{cause} with an explicit deny{by}"),
-                "ask the policy's owner; an explicit deny cannot be overridden",
-            )
-            .shared();
-        }
-        let hint = match service {
-            Service::Ecr => format!("allow {action} in the principal's policy"),
-            Service::EcrPublic => "allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken in the principal's policy".to_owned(),
+        let reason = denial.reason.shown();
+        let cause = match reason.is_empty() {
+            true => cause,
+            false => format!("{cause} ({reason})"),
+        };
+        let actions = match service {
+            Service::Ecr => action,
+            Service::EcrPublic => "ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken",
+        };
+        let hint = match denial.reason {
+            DenialReason::Explicit(_) => {
+                "ask the policy's owner; an explicit deny cannot be overridden".to_owned()
+            }
+            DenialReason::NotAllowedBy(policy) if policy != "identity-based policy" => {
+                format!("allow {actions} in the {policy}")
+            }
+            DenialReason::NotAllowedBy(_) | DenialReason::Unknown => {
+                format!("allow {actions} in the principal's policy")
+            }
         };
         Self::new(ProblemKind::Refused, cause, hint).shared()
     }

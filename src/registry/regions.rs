@@ -26,9 +26,24 @@ pub fn is_known_region(region: &str) -> bool {
     REGIONS.contains(&region)
 }
 
-/// The region that was probably meant by an unknown one.
+/// The region that was probably meant by an unknown one; none if another number could be a new
+/// region's. A known first part, which stands for a partition or a part of the world, is kept.
 pub fn nearest_region(region: &str) -> Option<&'static str> {
-    nearest(region, REGIONS.iter().copied())
+    let place = |region: &str| {
+        region
+            .trim_end_matches(|c: char| c.is_ascii_digit())
+            .to_owned()
+    };
+    if REGIONS.iter().any(|known| place(known) == place(region)) {
+        return None;
+    }
+    let first = |region: &str| region.split('-').next().unwrap_or_default().to_owned();
+    let is_known = REGIONS.iter().any(|known| first(known) == first(region));
+    let candidates = REGIONS.iter().copied();
+    nearest(
+        region,
+        candidates.filter(|known| !is_known || first(known) == first(region)),
+    )
 }
 
 #[cfg(test)]
@@ -51,6 +66,9 @@ mod tests {
         assert_eq!(nearest_region("us-esat-1"), Some("us-east-1"));
         assert_eq!(nearest_region("eu-wset-1"), Some("eu-west-1"));
         assert!(!is_known_region("us-esat-1"));
-        assert_eq!(nearest_region("moon-crater-9"), None);
+        assert_eq!(nearest_region("us-gov-wset-1"), Some("us-gov-west-1"));
+        for region in ["moon-crater-9", "ap-southeast-8", "us-east-3", "cn-west-1"] {
+            assert_eq!(nearest_region(region), None, "{region}");
+        }
     }
 }

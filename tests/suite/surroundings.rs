@@ -195,6 +195,51 @@ fn directories_above_the_default_cache_are_checked() {
 }
 
 #[test]
+fn nothing_is_said_to_be_forgotten_that_is_kept() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let home = helper.path("~/above/home");
+    std::fs::create_dir_all(&home).expect("new");
+    let helper = helper.env("HOME", home);
+    let first = helper.secret(HOST);
+    chmod(&helper.path("~/above"), 0o775);
+    for run in [helper.run_of("erase").stdin(HOST), helper.run_of("clear")] {
+        let output = run.run();
+        assert_eq!(output.code, Some(1), "{output:?}");
+        let said = format!("{}{}", output.stdout, output.stderr);
+        assert!(said.contains("can be written by group or others"), "{said}");
+    }
+    let report = helper.run_of("doctor").run();
+    assert!(report.stdout.contains("cache: not used:"), "{report:?}");
+    chmod(&helper.path("~/above"), 0o755);
+    assert_eq!(helper.secret(HOST), first);
+    assert_eq!(helper.run_of("clear").run().code, Some(0));
+    assert_ne!(helper.secret(HOST), first);
+}
+
+/// As rootless podman and buildah run it: root's directories have no known owner there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_user_namespace_has_the_same_cache() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake);
+    let first = helper.secret(HOST);
+    let program = crate::support::run::program();
+    // As a user that is not root, where root starts the tests.
+    let script = format!(
+        "user=; [ $(id -u) != 0 ] || {{ chown -R 12345:12345 . && user='setpriv --reuid 12345 --regid 12345 --clear-groups'; }}; \
+         printf {HOST} | $user unshare --user --map-root-user {program} get"
+    );
+    let output = helper.shell(&script).run();
+    if output.stderr.contains("unshare") {
+        eprintln!("skipped: no user namespaces here");
+        return;
+    }
+    assert_eq!(output.expect_secret(HOST), first);
+    assert_eq!(fake.count("ecr"), 1);
+}
+
+#[test]
 fn every_directory_above_a_named_cache_is_checked() {
     let fake = Fake::start();
     let helper = Helper::with_keys(&fake).env("AWS_ECR_CACHE_DIR", "~/a/b/c/cache");
@@ -230,6 +275,15 @@ fn links_on_the_way_to_the_cache_are_checked() {
         first,
         "a link of one's own is followed"
     );
+    // So is every link on the way to it.
+    std::fs::create_dir(helper.path("~/open")).expect("new");
+    symlink(helper.path("~/real/inner"), helper.path("~/open/middle")).expect("free");
+    std::fs::remove_file(helper.path("~/link")).expect("there");
+    symlink(helper.path("~/open/middle"), helper.path("~/link")).expect("free");
+    assert_eq!(helper.secret(HOST), first);
+    chmod(&helper.path("~/open"), 0o777);
+    assert_ne!(helper.secret(HOST), first);
+    chmod(&helper.path("~/open"), 0o700);
     // Its target is judged like any other place.
     chmod(&helper.path("~/real"), 0o777);
     assert_ne!(helper.secret(HOST), first);

@@ -15,8 +15,8 @@ pub(super) fn check(
     api: &RegistryApi,
     network: &Network,
 ) -> Vec<Check> {
-    // A password with a slash in it moves the end of the host.
-    let url = if api.url.contains('@') { "" } else { &api.url };
+    // The parts of a malformed URL may be those of a password.
+    let url = if ecr::is_url(&api.url) { &api.url } else { "" };
     let target = ApiAddress::of(url);
     let proxies = Proxies::from_env(context.env);
     let to_api = proxies.proxy_for(target.https, target.host, target.port);

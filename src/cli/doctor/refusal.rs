@@ -125,33 +125,27 @@ fn denied(subject: &DoctorSubject, repository: &str, action: &str, message: &str
         None => subject.action(action),
     };
     let cause = format!("access denied: this identity may not call {action} on {repository}");
-    match denial.reason {
-        DenialReason::Explicit(policy) => refused(
-            format!(
-                "{cause} (explicit deny in a {})",
-                policy.unwrap_or("policy")
-            ),
-            "ask the policy's owner; an explicit deny cannot be overridden",
-        ),
-        DenialReason::NotAllowedBy(policy) => {
-            let hint = match policy {
-                "identity-based policy" => {
-                    format!("allow {action} in the policy of this identity")
-                }
-                "resource-based policy" => format!(
-                    "allow {action} to this identity in the policy of the repository {repository}"
-                ),
-                policy => format!("allow {action} in the {policy}"),
-            };
-            refused(format!("{cause} (no {policy} allows it)"), hint)
+    let reason = denial.reason.shown();
+    let cause = match reason.is_empty() {
+        true => cause,
+        false => format!("{cause} ({reason})"),
+    };
+    let hint = match denial.reason {
+        DenialReason::Explicit(_) => {
+            "ask the policy's owner; an explicit deny cannot be overridden".to_owned()
         }
-        DenialReason::Unknown => refused(
-            cause,
-            format!(
-                "allow {action} in the identity's policy, and for another account's identity also in the repository's"
-            ),
+        DenialReason::NotAllowedBy("identity-based policy") => {
+            format!("allow {action} in the policy of this identity")
+        }
+        DenialReason::NotAllowedBy("resource-based policy") => {
+            format!("allow {action} to this identity in the policy of the repository {repository}")
+        }
+        DenialReason::NotAllowedBy(policy) => format!("allow {action} in the {policy}"),
+        DenialReason::Unknown => format!(
+            "allow {action} in the identity's policy, and for another account's identity also in the repository's"
         ),
-    }
+    };
+    refused(cause, hint)
 }
 
 #[cfg(test)]

@@ -107,7 +107,7 @@ pub(super) fn host_and_port(host: &str, port: u16) -> String {
 /// User names in a URL are of no use to AWS, and a password with an unescaped `/`, `#` or `@`
 /// moves the end of the host, so that a part of it would be looked up as a name. So neither `@`
 /// nor `#` may occur anywhere.
-pub(in crate::ecr) fn is_url(text: &str) -> bool {
+pub(crate) fn is_url(text: &str) -> bool {
     !text.contains(['@', '#', '\\']) && text.parse().is_ok_and(|uri| Origin::of(&uri).is_ok())
 }
 
