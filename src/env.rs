@@ -226,7 +226,7 @@ impl Env {
         }
     }
 
-    /// A path as a person writes it: below the home directory with a `~`.
+    /// A path for messages, with `~` for the home directory.
     pub fn shown(&self, path: &Path) -> String {
         let home = self.home();
         let below = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));

@@ -66,8 +66,8 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     retry_in_use(to, || std::fs::rename(from, to))
 }
 
-/// Repeats a call for a moment while the system denies it: to a file that another program has open,
-/// such as a virus scanner, or is removing. A directory in its place stays.
+/// Retries for 100 ms while the file is open in another program, such as a virus scanner, or is
+/// being removed. Directories are not retried.
 #[cfg(windows)]
 pub(crate) fn retry_in_use<T>(
     path: &Path,
@@ -98,11 +98,12 @@ pub(crate) fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 
 /// The same of a file that [`open`] has opened.
 pub(crate) fn read_open(mut file: File, limit: usize) -> io::Result<Vec<u8>> {
-    // Few files are longer, and what is not written to need not be cleared.
+    // Few files are longer, and untouched pages of a zeroed allocation cost nothing.
     let mut bytes = vec![0; (16 << 10).min(limit + 1)];
     let mut len = 0;
     let mut waited = Duration::ZERO;
-    // Only what can be read at an offset is a file whose end a short read shows.
+    // A short `pread` of a regular file is its end (POSIX); pipes fail with ESPIPE. Files of /proc may
+    // return short reads earlier.
     let mut has_offsets = cfg!(unix);
     loop {
         let space = &mut bytes[len..];

@@ -10,7 +10,7 @@
 //! | `fs` | bounded reads of files, and advisory locks |
 //! | `time` | times as other programs write them |
 //! | `problem` | a failure: cause, hint, and what the caller may do |
-//! | `nearest` | which name a misspelt one was meant to be |
+//! | `nearest` | suggestions for misspelt names |
 //! | `edit` | single settings in files of other programs, everything else kept |
 //! | `clients` | the configuration of docker and podman, and their search for this program |
 //! | `registry` | which hosts are ECR; the one table of partitions |

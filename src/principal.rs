@@ -168,13 +168,13 @@ pub struct Endpoint {
 /// The URL of an endpoint, or how it is worked out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// The user, whatever FIPS and dual-stack say.
+    /// Set by the user; FIPS and dual-stack do not apply.
     Url(String),
-    /// The SDK, by the region.
+    /// Derived by the SDK from the region.
     OfRegion(Variant),
 }
 
-/// Which of a service's endpoints in a region.
+/// FIPS and dual-stack selection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Variant {
     /// The FIPS endpoint.

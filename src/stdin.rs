@@ -68,7 +68,7 @@ impl<F: Fn() -> Duration> Read for Stdin<F> {
                 Err(rustix::io::Errno::AGAIN) => continue,
                 Err(error) => return Err(error.into()),
             };
-            // Without a writer left, less than was asked for is all that there was.
+            // With no writer left, a short read is the end.
             if length == 0 || has_hung_up && length < buffer.len() {
                 self.state = StdinState::Ended;
             }

@@ -57,16 +57,16 @@ pub(super) enum ToRemove {
 /// A held lock. Dropping it removes the lock file and frees the lock.
 #[derive(Debug)]
 pub struct Guard {
-    /// Taken only to be closed.
+    /// `None` only while dropping.
     file: Option<File>,
     path: PathBuf,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        // Removed while it is still locked, so that only the lock holder removes it. On Windows an
-        // open file cannot be told from its successor, but a lock file cannot be removed while any
-        // process has it open: the last one to close it removes it.
+        // Removed while it is still locked, so that only the lock holder removes it. On Windows
+        // `is_still` cannot compare files by ID, but a lock file cannot be removed while any process
+        // has it open: the last one to close it removes it.
         if cfg!(windows) {
             self.file = None;
         }
@@ -404,7 +404,7 @@ mod tests {
         assert_eq!(turns.load(Ordering::SeqCst), 1200);
     }
 
-    // On Windows a file that is open has no successor.
+    // On Windows an open lock file cannot be replaced.
     #[cfg(unix)]
     #[test]
     fn a_guard_leaves_its_successors_file_alone() {

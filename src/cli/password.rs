@@ -100,9 +100,9 @@ fn get(
     if let Ok(Some(cache)) = context.cache() {
         let remembered = cache.remember_issued(registry.host(), &token, clock());
         if let Err(error) = remembered {
-            context
-                .log
-                .debug(format_args!("the password is not remembered: {error}"));
+            context.log.debug(format_args!(
+                "cannot record the password as issued by AWS: {error}"
+            ));
         }
     }
     let left = token.expires_at - clock();

@@ -1,5 +1,5 @@
-//! Access rights on Windows, where access control lists take the place of
-//! modes: the same rule, that only the user and the administrators of the system can write.
+//! Access control lists on Windows: as with modes on Unix, only the user and administrators may
+//! write.
 //!
 //! A directory of ours gets a list of its own, which grants the user everything, other users
 //! nothing, inherits nothing from above and is inherited by what is created in it. So only the

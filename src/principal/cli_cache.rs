@@ -4,8 +4,9 @@
 //! A credential helper cannot prompt for an MFA code. But once a command of the AWS CLI has, the
 //! role's credentials are there until they expire. A file is named by the SHA-1 of the role's
 //! arguments, as botocore serializes them (`AssumeRoleCredentialFetcher._create_cache_key`). The
-//! keys that the role was assumed with are not among them, and only an MFA device says whose they
-//! were: other roles are assumed anew, so that no password is cached for keys that cannot get it.
+//! keys that the role was assumed with are not among them, and only an MFA serial ties a file to a
+//! user. Other roles are assumed again, so no password is cached for keys that may not assume the
+//! role.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -191,7 +191,7 @@ fn role_kept_for_other_keys_is_not_used() {
         role("dev"),
         keys_in("profile base", PROFILE),
     );
-    // The AWS CLI names the file by the role alone, not by the keys that the role was taken with.
+    // The AWS CLI names the file by the role alone, not by the keys that the role was assumed with.
     let kept = r#"{"Credentials": {"AccessKeyId": "ASIAKEPTFOROTHERKEYS", "SecretAccessKey": "FAKE-SECRET-KEY", "SessionToken": "FAKE-SESSION-TOKEN", "Expiration": "2999-01-01T00:00:00UTC"}}"#;
     let file = "~/.aws/cli/cache/af854889538ac1a069a8274d5ee4dc500f8b1f91.json";
     let helper = profile(&fake, &config).file(file, kept);

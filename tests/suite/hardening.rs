@@ -308,7 +308,7 @@ fn any_lifetime_of_a_metadata_token_is_survived() {
     }
 }
 
-/// A number or a time of a server never ends the program: the answer is a password or an error.
+/// No number or time in a response makes the program panic: the answer is a password or an error.
 fn expect_an_answer(helper: &Helper, what: &str) {
     let run = helper.run_of("get").env("AWS_ECR_DISABLE_CACHE", "1");
     let output = run.env("AWS_ECR_TIMEOUT", "2").stdin(HOST).run();

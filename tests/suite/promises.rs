@@ -25,8 +25,8 @@ fn certificate_of_another_name_is_refused() {
         let run = helper.run_of("get").env("AWS_ENDPOINT_URL_ECR", url);
         run.stdin(HOST).run()
     };
-    // The fake's certificate is for the name that a client asks for. With an address it is asked
-    // for none, and shows the one of localhost.
+    // The fake's certificate is for the name that a client asks for. For an IP address no name is
+    // sent, so it presents localhost's certificate.
     let output = get("https://10.1.2.3");
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.stderr.contains("certificate"), "{output:?}");

@@ -1,4 +1,4 @@
-//! File systems whose locks fail or block, and a system that starts no thread.
+//! File systems whose locks fail or block, and a system on which threads cannot be created.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -15,7 +15,7 @@ impl Helper {
         self.sso_cache(session, expires_in, serde_json::json!({}))
     }
 
-    /// The same, with what it takes to renew it without asking a person.
+    /// The same, with a refresh token.
     pub fn sso_login_renewable(self, session: &str, expires_in: i64) -> Self {
         let renewal = serde_json::json!({
             "clientId": "fake-client",

@@ -274,7 +274,7 @@ def run(about, world_of, cases, packages):
     options = argparse.ArgumentParser(description=about)
     options.add_argument("--helper", help="the built helper; cargo builds it otherwise")
     options.add_argument("--fake", help="the example fake-aws; cargo builds it otherwise")
-    options.add_argument("--only", default="", help="cases whose name holds this")
+    options.add_argument("--only", default="", help="cases whose name contains this")
     options = options.parse_args()
     if not os.environ.get(ns.INSIDE):
         if not (options.helper and options.fake):

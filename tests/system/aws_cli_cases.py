@@ -70,7 +70,7 @@ DIFFERENCES = {
         "the role can be assumed"),
     "kept roles": (
         "Uses a role's credentials in `~/.aws/cli/cache` whichever keys assumed it",
-        "Does so if the role has an `mfa_serial`, and assumes others itself",
+        "Only if the role has an `mfa_serial`; calls AssumeRole for all others",
         "a cached password must not outlive what those other keys may do"),
     "expired": (
         "Refuses credentials whose source says that they have expired",

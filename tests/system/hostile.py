@@ -373,8 +373,8 @@ def memory_is_closed_to_the_same_user(world):
 
 
 def name_server(address):
-    """A name server that calls the name another address with every query but the first. Returns the
-    list of the questions."""
+    """A name server that answers every query after the first with another address. Returns the list
+    of queries."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((address, 53))
     asked = []
@@ -396,7 +396,7 @@ def name_server(address):
     return asked
 
 
-def a_name_that_is_bound_again(world):
+def container_name_is_rebound(world):
     """The token for a container's endpoint goes to the address that was checked, which is this
     machine, and not to the one that the same name leads to a moment later."""
     ns.loopback_up([ELSEWHERE])
@@ -440,7 +440,7 @@ CASES = (
     a_config_file_that_cannot_be_read,
     an_sso_login_that_cannot_be_written,
     memory_is_closed_to_the_same_user,
-    a_name_that_is_bound_again,
+    container_name_is_rebound,
 )
 
 

@@ -3,11 +3,11 @@
 //! Each request is one that a push makes and that cannot be completed: the upload is one byte under
 //! the digest of other bytes, and the manifest names a configuration that was never uploaded and is
 //! sent under its own digest, so that no tag can move. An unfinished upload expires; where a
-//! registry can cancel one, it is cancelled. IAM decides before any of that is looked at, so a
-//! refusal other than a denial means that the action is allowed.
+//! registry can cancel one, it is cancelled. IAM is evaluated first, so any error but a denial
+//! means that the action is allowed.
 //!
 //! ECR may create a missing repository when a push begins, from a repository creation template. So
-//! an upload is begun only where an answer to a pull has shown that there is the repository.
+//! an upload starts only if a response to a pull shows that the repository exists.
 
 use std::fmt::Write;
 
@@ -43,7 +43,7 @@ pub(super) fn absent_digest() -> String {
 
 pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image, found: Repository) -> Vec<Check> {
     if found == Repository::Missing {
-        return vec![Check::not_checked(ABOUT, "there is no such repository")];
+        return vec![Check::not_checked(ABOUT, "the repository does not exist")];
     }
     let mut push = PushTrial {
         visit,
@@ -63,7 +63,7 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, image: &Image, found: Repository)
         Repository::Exists => push.uploads(&repository, &absent),
         _ => push.not_checked(
             &[INITIATE, UPLOAD, COMPLETE, PUT_IMAGE],
-            "a push could create the repository, and this identity may not see whether it exists",
+            "this identity may not see whether the repository exists, and a push could create it",
         ),
     }
     let PushTrial {
@@ -94,7 +94,7 @@ fn manifest_of(absent: &str) -> String {
 }
 
 impl PushTrial<'_, '_, '_> {
-    /// All actions that write.
+    /// Tries the actions that write.
     fn uploads(&mut self, repository: &str, absent: &str) {
         self.upload(repository, absent);
         let manifest = manifest_of(absent);

@@ -1,7 +1,7 @@
 //! Masks what a bug report should not show: account IDs, names, paths.
 //!
-//! Texts do not mark what is a path. One begins with a slash or a tilde; white space in it is told
-//! from its end by the settings that name paths, and else by what is there in the file system.
+//! Paths are not marked in the texts. A path starts with `/` or `~`; whether a space belongs to it is
+//! decided by the path settings, then by which files exist.
 
 use std::path::Path;
 
@@ -76,7 +76,7 @@ const PATHS: [&str; 17] = [
     "XDG_RUNTIME_DIR",
 ];
 
-/// Stands for a blank in a path.
+/// Placeholder for a space in a path.
 const BLANK: char = '\u{a0}';
 
 /// The paths in the settings that hold blanks, in each form in which they are shown.
@@ -165,7 +165,7 @@ fn mask(text: &str, names: &[String]) -> String {
     words.collect()
 }
 
-/// Quoted is what a user wrote: names, which may hold spaces and be misspelt.
+/// Quoted text is user input: names, which may contain spaces or typos.
 fn mask_quoted(text: &str) -> String {
     let pieces: Vec<_> = text.split('"').collect();
     let last = pieces.len() - 1;

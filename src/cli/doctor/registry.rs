@@ -44,7 +44,7 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, with_push: bool) -> Vec<Check> {
 pub(super) enum Repository {
     Exists,
     Missing,
-    /// The registry does not say so to an identity that may not pull.
+    /// Hidden from an identity that may not pull.
     Unknown,
 }
 
@@ -78,8 +78,8 @@ fn not_in(visit: &Visit<'_, '_>, response: &RegistryResponse) -> Problem {
     Problem::new(ProblemKind::Refused, cause, hint)
 }
 
-/// The image and its layers, and whether there is the repository. A tag that a push will make
-/// need not be there.
+/// The image and its layers, and whether the repository exists. A tag that a push will make need
+/// not exist.
 fn pull(visit: &mut Visit<'_, '_>, image: &Image, with_push: bool) -> (Vec<Check>, Repository) {
     const ABOUT: &str = "image";
     let response = match manifest(visit, image, &image.reference) {

@@ -51,7 +51,7 @@ impl Executor<'_> {
         let expired = || Problem::console_session_expired(&login.profile);
         let path = &login.login_file;
         let mut session = ConsoleSession::read(path).await.ok_or_else(expired)?;
-        // It may be another one than the plan was made with: a user can log in at any moment.
+        // The session may have changed since the plan was made: a user can log in at any moment.
         self.session_digest = session.file.digest();
         if is_due(session.expires_at, now) {
             let _lock = self.lock_session(path).await;

@@ -106,7 +106,7 @@ impl Executor<'_> {
                 lock
             }
         };
-        // It may be another one than the plan was made with: a user can log in at any moment.
+        // The session may have changed since the plan was made: a user can log in at any moment.
         self.session_digest = session.file.digest();
         if !is_good(&session) {
             let limit = self.renewal_limit(session.expires_at);

@@ -1,5 +1,5 @@
-//! Fixed cache keys: what is in a key, and above all what is not. A change of words in messages, of
-//! a type or of a module must not change one; a change that is meant raises the version of the list.
+//! Fixed cache keys: what is in a key, and what must not be in it. A change of words in messages, of
+//! a type or of a module must not change one; an intended change raises the version of the list.
 
 use super::*;
 
