@@ -36,7 +36,7 @@ pub const CONFIG: Setting = Setting {
 
 const DISABLE_CACHE: Setting = Setting {
     name: "AWS_ECR_DISABLE_CACHE",
-    meaning: "any value: cache nothing, call AWS every time",
+    meaning: "any non-empty value: cache nothing, call AWS every time",
     default: "",
 };
 

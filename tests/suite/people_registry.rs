@@ -51,7 +51,7 @@ const CASES: &[Case] = &[
     (|b| deny(b, "BatchGetImage", " with an explicit deny in a service control policy"), &["/team/app:1.0"], ("failed", "image", "explicit deny in a service control policy")),
     (|b| deny(b, "GetDownloadUrlForLayer", ""), &["/team/app:1.0"], ("failed", "layers", "may not call ecr:GetDownloadUrlForLayer")),
     (|b| b.registry.locked = true, &[""], ("failed", "registry", "does not accept the new password")),
-    (|b| b.registry.locked = true, &["/team/app:1.0"], ("not_checked", "image", "the registry refuses all")),
+    (|b| b.registry.locked = true, &["/team/app:1.0"], ("not_checked", "image", "the registry cannot be used")),
     (nothing, &["/team/app:1.0", "--push"], ("ok", "push", "allowed: ecr:BatchCheckLayerAvailability, ecr:InitiateLayerUpload, ecr:UploadLayerPart, ecr:CompleteLayerUpload, ecr:PutImage; nothing was pushed")),
     (nothing, &["/team/app:2.0", "--push"], ("ok", "image", "team/app:2.0 does not exist yet")),
     (nothing, &["/team/none:2.0", "--push"], ("not_checked", "push", "the repository does not exist")),
@@ -327,6 +327,11 @@ fn misnamed_images_are_refused() {
             &["doctor", "public.ecr.aws/Team/app"],
             "is not the name of an image",
             "lower case",
+        ),
+        (
+            &["doctor", "public.ecr.aws/Team app"],
+            "is not the name of an image",
+            "give an image",
         ),
         (
             &["doctor", "public.ecr.aws/app:"],

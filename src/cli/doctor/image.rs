@@ -34,7 +34,10 @@ impl Image {
         let is_valid =
             is_repository(repository) && tag.is_none_or(is_tag) && digest.is_none_or(is_digest);
         if !is_valid {
-            let hint = match repository.bytes().any(|b| b.is_ascii_uppercase()) {
+            // Only where that is all that is wrong with the name.
+            let hint = match !is_repository(repository)
+                && is_repository(&repository.to_ascii_lowercase())
+            {
                 true => "write the repository's name in lower case",
                 false => "give an image such as HOST/team/app:1.0 or HOST/team/app@sha256:…",
             };

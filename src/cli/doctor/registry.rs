@@ -28,7 +28,7 @@ pub(super) fn check(visit: &mut Visit<'_, '_>, with_push: bool) -> Vec<Check> {
         return checks;
     };
     if checks.iter().any(Check::is_failed) {
-        checks.push(Check::not_checked("image", "the registry refuses all"));
+        checks.push(Check::not_checked("image", "the registry cannot be used"));
         return checks;
     }
     let (found, repository) = pull(visit, &image, with_push);
