@@ -1,6 +1,7 @@
 //! Where podman, skopeo and buildah read helpers and logins: containers-auth.json(5),
 //! containers-registries.conf(5).
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::edit::toml;
@@ -11,11 +12,18 @@ use crate::fs::read_bounded;
 const LONGEST_CONF: usize = 1 << 20;
 
 /// The files in which a login or a helper is looked for before docker's config.json, in that order.
+/// Without one that the user named, a file in a directory that this user may not search counts as
+/// missing: /run/containers may be root's.
 pub(crate) fn auth_files(env: &Env) -> Vec<PathBuf> {
     if let Some(named) = env.path("REGISTRY_AUTH_FILE") {
         return vec![named];
     }
-    runtime(env).into_iter().chain(persistent(env)).collect()
+    let is_hidden = |path: &PathBuf| {
+        let found = std::fs::metadata(path);
+        found.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    };
+    let files = runtime(env).into_iter().chain(persistent(env));
+    files.filter(|path| !is_hidden(path)).collect()
 }
 
 /// Where `podman login` writes. Without `XDG_RUNTIME_DIR`, as for root and in a job, that is below

@@ -413,6 +413,45 @@ fn status_starts_no_process() {
 }
 
 #[test]
+fn status_overlooks_a_default_file_of_roots() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    use std::os::unix::process::CommandExt;
+    let machine = Machine::new();
+    // Another user has to reach the program and the home directory, root's cannot be closed to root.
+    fs::copy(program(), machine.path("test/ecr-login")).expect("a program");
+    let close = |path: &str, mode| {
+        fs::set_permissions(machine.path(path), fs::Permissions::from_mode(mode)).expect("ours");
+    };
+    close("", 0o755);
+    machine.write("run/containers/auth.json", "{}");
+    close("run/containers", 0o000);
+    let user = rustix::process::geteuid().is_root().then_some(12345);
+    chown(machine.path("home"), user, None).expect("allowed");
+    let run = |vars: &[(&str, PathBuf)]| {
+        let mut command = std::process::Command::new(machine.path("test/ecr-login"));
+        command.arg("status").env_clear();
+        command.env("HOME", machine.path("home"));
+        if let Some(user) = user {
+            command.uid(user);
+        }
+        let output = command.envs(vars.iter().cloned()).output().expect("run");
+        let stderr = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), stderr)
+    };
+    let runtime = ("XDG_RUNTIME_DIR", machine.path("run"));
+    let (code, stderr) = run(&[runtime]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let named = (
+        "REGISTRY_AUTH_FILE",
+        machine.path("run/containers/auth.json"),
+    );
+    let (code, stderr) = run(&[named]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("Permission denied"), "{stderr}");
+    close("run/containers", 0o700);
+}
+
+#[test]
 fn own_names_are_arguments_too() {
     let fake = Fake::start();
     let rules = format!("[registry.example.com:5000]\nregistry = {HOST}\n");
