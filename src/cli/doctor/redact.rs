@@ -3,6 +3,8 @@
 //! Paths are not marked in the texts. A path starts with `/` or `~`; whether a space belongs to it is
 //! decided by the path settings, then by which files exist.
 
+mod hosts;
+
 use std::path::Path;
 
 use super::{DoctorReport, DoctorSubject};
@@ -45,14 +47,34 @@ pub(super) fn report(
     names.extend(words.filter(|word| word.contains(':')).map(str::to_owned));
     // The longest first: one name may be part of another.
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
-    let settings = settings_with_blanks(context.env);
+    let hosts = hosts::of_endpoints(context, subject, &surroundings);
+    let settings = paths_to_mark(context.env);
     let exists = |path: &str| context.env.expand_home(Path::new(path)).exists();
-    let mask = |text: &str| mask(&without_blanks(text, &settings, exists), &names);
+    let mask = |text: &str| {
+        let text = hosts::mask(text, &hosts);
+        mask(&mark_paths(&text, &settings, exists), &names)
+    };
     report.registry = report.registry.as_deref().map(&mask);
     for check in &mut report.checks {
         check.text = mask(&check.text);
         check.hint = check.hint.as_deref().map(&mask);
     }
+}
+
+/// Replaces a text where it is not part of a longer word. Characters of `glue` before it make it
+/// such a part.
+fn replace_whole(text: &str, from: &str, to: &str, glue: &str) -> String {
+    let mut done = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(from) {
+        let (head, tail) = rest.split_at(at);
+        rest = &tail[from.len()..];
+        done.push_str(head);
+        let is_part = done.ends_with(|c: char| c.is_alphanumeric() || glue.contains(c))
+            || rest.starts_with(|c: char| c.is_alphanumeric() || "-_".contains(c));
+        done.push_str(if is_part { from } else { to });
+    }
+    done + rest
 }
 
 /// Variables that name files or directories.
@@ -79,25 +101,36 @@ const PATHS: [&str; 17] = [
 /// Placeholder for a space in a path.
 const BLANK: char = '\u{a0}';
 
-/// The paths in the settings that hold blanks, in each form in which they are shown.
-fn settings_with_blanks(env: &Env) -> Vec<String> {
+/// The paths in the settings that a text does not show to be paths, or not where they end, in each
+/// form in which they are shown: with spaces, or relative.
+fn paths_to_mark(env: &Env) -> Vec<String> {
     let path = env.raw("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path);
     let set = PATHS.iter().filter_map(|name| env.path(name));
-    let paths = set.chain(dirs).chain(env.program());
+    let relative = set
+        .clone()
+        .map(|path| path.display().to_string())
+        .filter(|path| !is_path(path) && !matches!(path.as_str(), "." | ".."));
+    let paths = set.clone().chain(dirs).chain(env.program());
     let mut found: Vec<_> = paths
         .flat_map(|path| [path.display().to_string(), env.shown(&path)])
         .filter(|path| path.contains(' ') && is_path(path))
+        .chain(relative)
         .collect();
     found.sort_by_key(|path| std::cmp::Reverse(path.len()));
     found
 }
 
-/// The text with another character for the blanks in paths, so that each is one word.
-fn without_blanks(text: &str, settings: &[String], exists: impl Fn(&str) -> bool) -> String {
+/// The text with another character for the spaces in paths, so that each is one word, and with a
+/// slash before relative ones, so that each starts as paths do.
+fn mark_paths(text: &str, settings: &[String], exists: impl Fn(&str) -> bool) -> String {
     let mut text = text.to_owned();
     for path in settings {
-        text = text.replace(path, &path.replace(' ', &BLANK.to_string()));
+        let word = path.replace(' ', &BLANK.to_string());
+        text = match is_path(path) {
+            true => text.replace(path, &word),
+            false => replace_whole(&text, path, &format!("/{word}"), "-_./\\~"),
+        };
     }
     let mut done = String::new();
     let mut rest = text.as_str();
@@ -140,7 +173,10 @@ fn end_of_path(text: &str, exists: impl Fn(&str) -> bool) -> usize {
 const TAIL: [char; 8] = [' ', ',', ';', ':', ')', '?', '.', ']'];
 
 fn mask(text: &str, names: &[String]) -> String {
-    let text = mask_sections(&mask_quoted(text));
+    let mut text = mask_sections(&mask_quoted(text));
+    for name in names.iter().filter(|name| name.contains(' ')) {
+        text = replace_whole(&text, name, "<name>", "-_./");
+    }
     let mut is_name = false;
     let words = text.split_inclusive(' ').map(|word| {
         let end = word.trim_end_matches(TAIL).len();
@@ -340,8 +376,51 @@ mod tests {
             ("/a: b", "<path>: b"),
             ("C:\\Users: b", "<path>: b"),
         ] {
-            let text = without_blanks(text, &settings, |path| there.contains(&path));
+            let text = mark_paths(text, &settings, |path| there.contains(&path));
             assert_eq!(mask(&text, &[]), masked);
+        }
+    }
+
+    #[test]
+    fn names_with_spaces_are_masked_without_quotes() {
+        let names = ["acme prod".to_owned(), "dev".to_owned()];
+        for (text, masked) in [
+            (
+                "profile acme prod (AWS_PROFILE): keys",
+                "profile <name> (AWS_PROFILE): keys",
+            ),
+            (
+                "run aws sso login --profile acme prod, then",
+                "run aws sso login --profile <name>, then",
+            ),
+            (
+                "of account 1: dev, acme prod",
+                "of account 1: <name>, <name>",
+            ),
+            ("acme production", "acme production"),
+        ] {
+            assert_eq!(mask(text, &names), masked);
+        }
+    }
+
+    #[test]
+    fn relative_paths_of_settings_are_masked() {
+        let env = Env::of([
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "relative token/jane"),
+            ("DOCKER_CONFIG", "janes"),
+            ("AWS_CONFIG_FILE", "."),
+        ]);
+        let settings = paths_to_mark(&env);
+        for (text, masked) in [
+            (
+                "cannot read relative token/jane (AWS_WEB_IDENTITY_TOKEN_FILE): no.",
+                "cannot read <path> (AWS_WEB_IDENTITY_TOKEN_FILE): no.",
+            ),
+            ("janes/config.json: credHelpers", "<path>: credHelpers"),
+            ("DOCKER_CONFIG=janes", "DOCKER_CONFIG=<path>"),
+            ("this is Marijanes.", "this is Marijanes."),
+        ] {
+            assert_eq!(mask(&mark_paths(text, &settings, |_| false), &[]), masked);
         }
     }
 }
