@@ -165,14 +165,33 @@ fn limit(env: &Env) -> Duration {
 }
 
 fn doctor(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
+    match examine(context, arguments) {
+        Err(CommandFailure::Problem(problem)) if arguments.has("redact") => {
+            Err(redact::problem(context, &problem).into())
+        }
+        done => done,
+    }
+}
+
+fn examine(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, CommandFailure> {
     let subject = match arguments.values.first() {
         Some(value) => Some(DoctorSubject::parse(context, value)?),
         None => configured(context),
     };
     let image = subject.as_ref().and_then(|subject| subject.image.as_ref());
     if arguments.has("push") && image.is_none() {
-        let hint = "give an image such as HOST/team/app:1.0".to_owned();
-        return Err(args::misused(&SPEC, "--push needs an image".to_owned(), Some(hint)).into());
+        let is_url = |value: &String| value.contains("://");
+        let (cause, hint) = match arguments.values.first().is_some_and(is_url) {
+            true => (
+                "--push needs an image, and this is a URL",
+                "leave out the scheme: HOST/team/app:1.0",
+            ),
+            false => (
+                "--push needs an image",
+                "give an image such as HOST/team/app:1.0",
+            ),
+        };
+        return Err(args::misused(&SPEC, cause.to_owned(), Some(hint.to_owned())).into());
     }
     let mut checks = clients::check(context, subject.as_ref());
     checks.extend(aws::check(context, subject.as_ref(), arguments.has("push")));

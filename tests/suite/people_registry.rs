@@ -324,6 +324,16 @@ fn misnamed_images_are_refused() {
             "give an image",
         ),
         (
+            &["doctor", "--push", "https://public.ecr.aws/team/app:1"],
+            "and this is a URL",
+            "leave out the scheme",
+        ),
+        (
+            &["doctor", "--redact", "other.corp"],
+            "\"<name>\" is not a registry",
+            "give a host",
+        ),
+        (
             &["doctor", "public.ecr.aws/Team/app"],
             "is not the name of an image",
             "lower case",

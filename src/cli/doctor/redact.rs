@@ -7,16 +7,37 @@ mod hosts;
 
 use std::path::Path;
 
-use super::{DoctorReport, DoctorSubject};
+use super::{Check, DoctorReport, DoctorSubject};
 use crate::cli::Context;
 use crate::env::Env;
 use crate::principal::Surroundings;
+use crate::problem::Problem;
 
 pub(super) fn report(
     context: &Context<'_>,
     subject: Option<&DoctorSubject>,
     report: &mut DoctorReport,
 ) {
+    let mask = masker(context, subject, &report.checks);
+    report.registry = report.registry.as_deref().map(&mask);
+    for check in &mut report.checks {
+        check.text = mask(&check.text);
+        check.hint = check.hint.as_deref().map(&mask);
+    }
+}
+
+/// A failure that comes before there is a report.
+pub(super) fn problem(context: &Context<'_>, problem: &Problem) -> Problem {
+    let mask = masker(context, None, &[]);
+    let (cause, hint) = (mask(&problem.to_string()), mask(problem.hint()));
+    Problem::new(problem.kind(), cause, hint)
+}
+
+fn masker(
+    context: &Context<'_>,
+    subject: Option<&DoctorSubject>,
+    checks: &[Check],
+) -> impl Fn(&str) -> String + use<> {
     let surroundings = Surroundings::read(context.env, context.log);
     let mut names = surroundings.profile_names().unwrap_or_default();
     let named = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ECR_PROFILE"];
@@ -42,22 +63,18 @@ pub(super) fn report(
         }
     }
     // A proxy is named by host and port.
-    let proxies = report.checks.iter().filter(|check| check.about == "proxy");
+    let proxies = checks.iter().filter(|check| check.about == "proxy");
     let words = proxies.flat_map(|check| check.text.split([' ', ',']));
     names.extend(words.filter(|word| word.contains(':')).map(str::to_owned));
     // The longest first: one name may be part of another.
     names.sort_by_key(|name| std::cmp::Reverse(name.len()));
     let hosts = hosts::of_endpoints(context, subject, &surroundings);
     let settings = paths_to_mark(context.env);
-    let exists = |path: &str| context.env.expand_home(Path::new(path)).exists();
-    let mask = |text: &str| {
+    let env = context.env.clone();
+    let exists = move |path: &str| env.expand_home(Path::new(path)).exists();
+    move |text: &str| {
         let text = hosts::mask(text, &hosts);
-        mask(&mark_paths(&text, &settings, exists), &names)
-    };
-    report.registry = report.registry.as_deref().map(&mask);
-    for check in &mut report.checks {
-        check.text = mask(&check.text);
-        check.hint = check.hint.as_deref().map(&mask);
+        mask(&mark_paths(&text, &settings, &exists), &names)
     }
 }
 
