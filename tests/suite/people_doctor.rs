@@ -145,3 +145,19 @@ fn good_set_up_has_no_finding() {
         "{report:#}"
     );
 }
+
+#[test]
+fn malformed_endpoints_are_not_shown() {
+    for url in [
+        "http://[SENTINEL",
+        "http://h:SENTINEL",
+        "http://u:SENTINEL/x@h",
+    ] {
+        let machine = Machine::new();
+        let variables = [("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", url)];
+        let (code, report) = doctor(&machine, &variables, &[HOST]);
+        assert_eq!(code, Some(1), "{url}");
+        let report = report.to_string().to_lowercase();
+        assert!(!report.contains("sentinel"), "{report}");
+    }
+}
