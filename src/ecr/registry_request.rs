@@ -55,6 +55,20 @@ pub struct RegistryResponse {
     pub error: Option<(String, String)>,
 }
 
+#[cfg(test)]
+impl RegistryResponse {
+    /// A response without a body; code and message of the error, if it has one.
+    pub(crate) fn of_status(status: u16, error: Option<(&str, &str)>) -> Self {
+        Self {
+            status,
+            location: None,
+            challenge: None,
+            body: Zeroizing::default(),
+            error: error.map(|(code, message)| (code.to_owned(), message.to_owned())),
+        }
+    }
+}
+
 impl Executor<'_> {
     pub(super) async fn registry(
         &mut self,

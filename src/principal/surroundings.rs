@@ -185,6 +185,13 @@ impl Surroundings {
             .find_map(|variable| Some((self.env.var(variable)?, variable)))
     }
 
+    /// The URLs of endpoints in variables.
+    pub fn endpoint_urls(&self) -> impl Iterator<Item = String> {
+        let variables = VARIABLES.iter();
+        let of_endpoints = variables.filter(|name| name.starts_with("AWS_ENDPOINT_URL"));
+        of_endpoints.filter_map(|name| self.env.var(name))
+    }
+
     /// Why the profile that a variable names is not used, if so: for the debug log and `doctor`.
     pub fn unused_profile(&self) -> Option<String> {
         let (_, variable) = self.named_profile()?;

@@ -169,13 +169,18 @@ fn cache_directory_writable_by_others_is_unused() {
     assert_eq!(fake.count("ecr"), 7);
 }
 
+/// A user whose home directory is `~/above/home`.
+fn at_home_below(fake: &Fake) -> Helper {
+    let helper = Helper::with_keys(fake);
+    let home = helper.path("~/above/home");
+    std::fs::create_dir_all(&home).expect("new");
+    helper.env("HOME", home)
+}
+
 #[test]
 fn directories_above_the_default_cache_are_checked() {
     let fake = Fake::start();
-    let helper = Helper::with_keys(&fake);
-    let home = helper.path("~/above/home");
-    std::fs::create_dir_all(&home).expect("new");
-    let helper = helper.env("HOME", home);
+    let helper = at_home_below(&fake);
     let first = helper.secret(HOST);
     assert_eq!(helper.secret(HOST), first);
     let cache = "~/above/home/.cache";
@@ -197,10 +202,7 @@ fn directories_above_the_default_cache_are_checked() {
 #[test]
 fn nothing_is_said_to_be_forgotten_that_is_kept() {
     let fake = Fake::start();
-    let helper = Helper::with_keys(&fake);
-    let home = helper.path("~/above/home");
-    std::fs::create_dir_all(&home).expect("new");
-    let helper = helper.env("HOME", home);
+    let helper = at_home_below(&fake);
     let first = helper.secret(HOST);
     chmod(&helper.path("~/above"), 0o775);
     for run in [helper.run_of("erase").stdin(HOST), helper.run_of("clear")] {

@@ -228,13 +228,7 @@ mod tests {
             ("POST", 404, None, false),
             ("POST", 502, Some("BLOB_UNKNOWN"), false),
         ] {
-            let response = RegistryResponse {
-                status,
-                error: code.map(|code| (code.to_owned(), String::new())),
-                location: None,
-                challenge: None,
-                body: Vec::new().into(),
-            };
+            let response = RegistryResponse::of_status(status, code.map(|code| (code, "")));
             assert_eq!(is_allowed(method, &response), expected, "{method} {status}");
         }
     }

@@ -166,13 +166,7 @@ mod tests {
         let image = Image::parse("team/app:1.0")
             .expect("valid")
             .expect("an image");
-        let response = RegistryResponse {
-            status,
-            location: None,
-            challenge: None,
-            body: zeroize::Zeroizing::default(),
-            error: error.map(|(code, message)| (code.to_owned(), message.to_owned())),
-        };
+        let response = RegistryResponse::of_status(status, error);
         let problem = explain(&subject, &image, GET_IMAGE, &response);
         (problem.to_string(), problem.hint().to_owned())
     }

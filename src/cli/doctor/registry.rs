@@ -206,13 +206,7 @@ mod tests {
             (429, Some("TOOMANYREQUESTS"), Repository::Unknown),
             (503, None, Repository::Unknown),
         ] {
-            let response = RegistryResponse {
-                status,
-                error: code.map(|code| (code.to_owned(), String::new())),
-                location: None,
-                challenge: None,
-                body: Vec::new().into(),
-            };
+            let response = RegistryResponse::of_status(status, code.map(|code| (code, "")));
             assert_eq!(Repository::of(&response), expected, "{status} {code:?}");
         }
     }

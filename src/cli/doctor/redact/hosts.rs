@@ -6,27 +6,13 @@ use crate::cli::doctor::DoctorSubject;
 use crate::principal::{self, Surroundings};
 use crate::registry::{PARTITIONS, host_and_port};
 
-/// Variables that hold the URL of an endpoint.
-const ENDPOINTS: [&str; 7] = [
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_ECR",
-    "AWS_ENDPOINT_URL_ECR_PUBLIC",
-    "AWS_ENDPOINT_URL_SIGNIN",
-    "AWS_ENDPOINT_URL_SSO",
-    "AWS_ENDPOINT_URL_SSO_OIDC",
-    "AWS_ENDPOINT_URL_STS",
-];
-
 /// The hosts of endpoints that the user set, in variables or for this registry in the profile.
 pub(super) fn of_endpoints(
     context: &Context<'_>,
     subject: Option<&DoctorSubject>,
     surroundings: &Surroundings,
 ) -> Vec<String> {
-    let mut urls: Vec<_> = ENDPOINTS
-        .iter()
-        .filter_map(|name| context.env.var(name))
-        .collect();
+    let mut urls: Vec<_> = surroundings.endpoint_urls().collect();
     let api = subject.and_then(|subject| {
         let selection = context.rules().ok()?.selection(&subject.registry).ok()?;
         principal::connection(surroundings, &subject.registry, &selection).ok()
