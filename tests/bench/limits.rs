@@ -3,8 +3,8 @@
 /// The limits of a row; none: not limited.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
-    /// Times `/bin/true`, for the static binary and for any other.
-    pub ratio: Option<(f64, f64)>,
+    /// Times `/bin/true`.
+    pub ratio: Option<f64>,
     /// Times the Go helper.
     pub go: Option<f64>,
     pub milliseconds: Option<f64>,
@@ -16,7 +16,7 @@ pub struct Limits {
 }
 
 pub const WARM: Limits = Limits {
-    ratio: Some((1.2, 2.0)),
+    ratio: Some(1.2),
     system_calls: Some(40),
     threads: Some(1),
     peak_kib: Some(4096),

@@ -3,8 +3,8 @@
 //! that a busy machine slows down both.
 //!
 //! `cargo bench` measures everything, prints a table and writes `target/bench.json`. After `--`:
-//! `--markdown PATH` writes the table there as well; `--quick` makes few rounds; `--binary PATH` measures that one; `--check-budget` compares
-//! instruction and system-call counts, which do not depend on the machine's load, with those in
+//! `--markdown PATH` writes the table there as well; `--quick` makes few rounds; `--binary NAME=PATH`
+//! measures that one (any number of times); `--check-budget` compares instruction and system-call counts, which do not depend on the machine's load, with those in
 //! `budget.json`, and `--write-budget` records them there.
 #![allow(
     clippy::pedantic,

@@ -1,7 +1,17 @@
 //! Programs to compare with, and files of a build.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+/// A copy of a program below `place`: what a package manager installs is one too, and a program that
+/// the linker has just written starts 0.06 ms slower than its copy.
+pub fn installed(program: &Path, place: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(place)?;
+    let copy = place.join(program.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+    fs::copy(program, &copy)?;
+    Ok(copy)
+}
 
 /// A program that does nothing, linked as the shipped one is: what the system takes for itself.
 pub fn empty_program(scratch: &Path) -> Option<PathBuf> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::homes::{Home, Source};
 use crate::limits::{Limits, NONE, WARM};
 use crate::measure::{Run, median, milliseconds};
-use crate::programs::{empty_program, find_dir};
+use crate::programs::{empty_program, find_dir, installed};
 use crate::report::{Measured, Row};
 use crate::surroundings::{Certificates, Surroundings};
 use crate::{Options, Result};
@@ -51,14 +51,14 @@ pub fn run(options: &Options, inside: bool) -> Result<Measured> {
         .partition(|case| case.run.action == Some("list"));
     rows.extend(bench.measure(gets, rounds / 2)?);
     rows.extend(bench.measure(lists, rounds / 8)?);
-    rows.extend(bench.measure(bench.cold_http()?, cold_rounds)?);
-    rows.extend(bench.measure(bench.cold_https("one bundle file", &one_file)?, cold_rounds)?);
+    rows.extend(bench.measure_cold(bench.cold_http()?, cold_rounds)?);
+    rows.extend(bench.measure_cold(bench.cold_https("one bundle file", &one_file)?, cold_rounds)?);
     for (title, form) in [
         ("145 files", Certificates::Directory),
         ("both, as Debian has it", Certificates::Both),
     ] {
         let variables = surroundings.certificates(form)?;
-        rows.extend(bench.measure(bench.cold_https(title, &variables)?, cold_rounds)?);
+        rows.extend(bench.measure_cold(bench.cold_https(title, &variables)?, cold_rounds)?);
     }
     if inside {
         rows.extend(bench.measure(bench.without_credentials()?, 1)?);
@@ -76,6 +76,8 @@ pub fn run(options: &Options, inside: bool) -> Result<Measured> {
 struct Bench<'a> {
     options: &'a Options,
     surroundings: &'a Surroundings,
+    /// Ours, by name.
+    ours: Vec<(String, PathBuf)>,
     go: Option<PathBuf>,
     empty: Option<PathBuf>,
 }
@@ -83,11 +85,18 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(options: &'a Options, surroundings: &'a Surroundings) -> Result<Self> {
         let go = Path::new(GO);
+        let ours = options.ours.iter().map(|(name, program)| {
+            let copy = installed(program, &surroundings.scratch.join(name))?;
+            Ok((name.clone(), copy))
+        });
         Ok(Self {
             options,
             surroundings,
+            ours: ours.collect::<Result<_>>()?,
             go: (surroundings.inside && go.exists()).then(|| go.to_owned()),
-            empty: empty_program(&surroundings.scratch),
+            empty: empty_program(&surroundings.scratch)
+                .map(|program| installed(&program, &surroundings.scratch.join("copied")))
+                .transpose()?,
         })
     }
 
@@ -97,12 +106,12 @@ impl<'a> Bench<'a> {
     }
 
     fn programs(&self) -> impl Iterator<Item = (&str, &Path)> {
-        let ours = self.options.ours.iter().map(|(n, p)| (n.as_str(), &**p));
+        let ours = self.ours.iter().map(|(n, p)| (n.as_str(), &**p));
         ours.chain(self.go.as_deref().map(|path| ("Go 0.6.0", path)))
     }
 
     fn ours(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.options.ours.iter().map(|(n, p)| (n.as_str(), &**p))
+        self.ours.iter().map(|(n, p)| (n.as_str(), &**p))
     }
 
     fn case(&self, title: &str, program: (&str, &Path), action: &'static str, home: &Home) -> Case {
@@ -275,7 +284,7 @@ impl<'a> Bench<'a> {
             let mut case = self.case("cold get over http", program, "get", &home);
             case.forget = Some(home.cache());
             case.limits = Limits {
-                ratio: Some((5.0, 5.0)),
+                ratio: Some(5.0),
                 // One takes the lock, so that a file system cannot hold up the other.
                 threads: Some(2),
                 peak_kib: Some(12 << 10),
@@ -352,6 +361,15 @@ impl<'a> Bench<'a> {
             cases.push(case);
         }
         Ok(cases)
+    }
+
+    /// Those of one process, then those of many at once, after which the processor's caches are full
+    /// of them.
+    fn measure_cold(&self, cases: Vec<Case>, rounds: usize) -> Result<Vec<Row>> {
+        let (together, alone) = cases.into_iter().partition(|case| case.at_once > 1);
+        let mut rows = self.measure(alone, rounds)?;
+        rows.extend(self.measure(together, rounds)?);
+        Ok(rows)
     }
 
     /// Runs the cases in turns, then counts what one run of each does.
