@@ -67,8 +67,8 @@ fn container_tokens_never_go_to_a_proxy() {
             expect_failure_without_sentinel(uri, &output);
         }
     }
-    // The connection to ECR, which is opened early.
-    for request in seen.try_iter() {
+    // The connection to ECR, which is opened early; nothing is sent where the second ends before.
+    for request in seen.try_iter().filter(|request| !request.is_empty()) {
         assert!(request.starts_with("CONNECT api.ecr."), "{request}");
         assert!(!request.contains(SENTINEL), "{request}");
     }

@@ -272,8 +272,10 @@ fn one_deadline_covers_everything() {
     let helper = Helper::with_keys(&fake).env("AWS_ECR_TIMEOUT", "1.5");
     let output = helper.get(HOST);
     assert_eq!(output.code, Some(1));
+    // Where the first attempt takes longer, the last half second may be too short for another.
+    let unused = Duration::from_millis(100) * slowness().min(6);
     assert!(
-        output.elapsed >= Duration::from_millis(1400),
+        output.elapsed >= Duration::from_millis(1500) - unused,
         "{:?}",
         output.elapsed
     );
