@@ -16,11 +16,16 @@ use serde_json::Value;
 use super::fake::Fake;
 
 /// The program under test: the one that was built with the tests, or the one that
-/// `ECR_LOGIN_PROGRAM` names (another target's, or a script that runs it in an emulator).
+/// `ECR_LOGIN_PROGRAM` names (another target's, or a script that runs it in an emulator), which must
+/// have the program's own name: by that it finds its entries in docker's configuration.
 pub fn program() -> &'static str {
     static PROGRAM: OnceLock<String> = OnceLock::new();
     PROGRAM.get_or_init(|| match std::env::var("ECR_LOGIN_PROGRAM") {
-        Ok(program) => program,
+        Ok(program) => {
+            let stem = Path::new(&program).file_stem();
+            assert_eq!(stem, Some(OsStr::new("docker-credential-ecr-login")));
+            program
+        }
         Err(_) => env!("CARGO_BIN_EXE_docker-credential-ecr-login").to_owned(),
     })
 }
