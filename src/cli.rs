@@ -216,6 +216,11 @@ impl<'a> Context<'a> {
 /// Runs the verb that the arguments name.
 #[must_use]
 pub fn run(mut context: Context<'_>) -> ExitCode {
+    if context.log.is_on() {
+        for mistake in settings::mistakes(context.env) {
+            context.log.debug(format_args!("{mistake}"));
+        }
+    }
     let result = match context.program_name() {
         Some(KUBELET_NAME) => kubelet::run(&mut context),
         _ => dispatch(&mut context),

@@ -183,12 +183,25 @@ impl Env {
         }
     }
 
+    /// Whether the variable is set and not empty, whatever bytes it has.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.os(name).is_some_and(|value| !value.is_empty())
+    }
+
     /// Whether the variable says yes, in the words that Go's `strconv.ParseBool` takes: the
     /// helper that this one replaces read its switches so.
     pub fn is_true(&self, name: &str) -> bool {
         matches!(
             self.var(name).as_deref(),
             Some("1" | "t" | "T" | "true" | "TRUE" | "True")
+        )
+    }
+
+    /// Whether the variable says no, in the words that `strconv.ParseBool` takes.
+    pub fn is_false(&self, name: &str) -> bool {
+        matches!(
+            self.var(name).as_deref(),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False")
         )
     }
 

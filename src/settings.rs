@@ -98,13 +98,22 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// The deadline where a credential_process may prompt the user.
 const DEADLINE_WITH_PROCESS: Duration = Duration::from_mins(1);
 
+/// The longest [`TIMEOUT`].
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// [`TIMEOUT`]; nothing if it is not a positive number.
+fn given_timeout(env: &Env) -> Option<Duration> {
+    let seconds = env.var(TIMEOUT.name)?.parse().ok()?;
+    let timeout = Duration::try_from_secs_f64(seconds).ok()?;
+    Some(timeout).filter(|timeout| !timeout.is_zero())
+}
+
 /// [`TIMEOUT`]; anything but a positive number counts as not set. `longest` is how long the client
 /// waits, where that is known.
 pub fn timeout(env: &Env, asks_a_process: bool, longest: Option<Duration>) -> Duration {
-    let set = env.var(TIMEOUT.name).and_then(|text| text.parse().ok());
-    match set.map(Duration::try_from_secs_f64) {
-        Some(Ok(timeout)) if !timeout.is_zero() => timeout.min(Duration::from_hours(1)),
-        _ => {
+    match given_timeout(env) {
+        Some(timeout) => timeout.min(LONGEST_TIMEOUT),
+        None => {
             let default = match asks_a_process {
                 true => DEADLINE_WITH_PROCESS,
                 false => DEADLINE,
@@ -116,13 +125,10 @@ pub fn timeout(env: &Env, asks_a_process: bool, longest: Option<Duration>) -> Du
 
 /// The directory of the cache, unless [`DISABLE_CACHE`] is set; none if there is no place for it.
 pub fn cache_dir(env: &Env) -> Result<Option<PathBuf>, Problem> {
-    let disabled = env
-        .raw(DISABLE_CACHE.name)
-        .is_some_and(|value| !value.is_empty());
-    if disabled {
-        return Ok(None);
+    match env.is_set(DISABLE_CACHE.name) {
+        true => Ok(None),
+        false => cache_place(env),
     }
-    cache_place(env)
 }
 
 /// [`CACHE_DIR`], else our directory in the user's cache directory; none if there is no such place.
@@ -160,6 +166,54 @@ pub fn ignore_creds_storage(env: &Env) -> bool {
 pub fn log_debug(env: &Env) -> bool {
     env.var(LOG.name)
         .is_some_and(|level| level.eq_ignore_ascii_case("debug"))
+}
+
+/// The variables whose value is ignored, or has the opposite of the effect that it names, for `doctor`
+/// and the debug log: as errors of `get` they would fail every pull. The values are not shown, since
+/// they may be anything.
+pub fn mistakes(env: &Env) -> Vec<Problem> {
+    let mut mistakes = Vec::new();
+    let mut add = |setting: Setting, cause: &str, hint: &str| {
+        let name = setting.name;
+        let cause = format!("{name} {cause}");
+        let hint = hint.replace("NAME", name);
+        mistakes.push(Problem::new(ProblemKind::Configuration, cause, hint));
+    };
+    if env.is_false(DISABLE_CACHE.name) {
+        let cause = "disables the cache, whatever its value";
+        add(DISABLE_CACHE, cause, "unset NAME to use the cache");
+    }
+    for setting in [IGNORE_CREDS_STORAGE, STRICT] {
+        if is_given(env, setting) && !env.is_true(setting.name) && !env.is_false(setting.name) {
+            let hint = "set NAME to true or false, or unset it";
+            add(setting, "is neither true nor false: false is used", hint);
+        }
+    }
+    if is_given(env, LOG) && !log_debug(env) {
+        let cause = "has an unknown value: nothing is logged";
+        add(LOG, cause, "set NAME to debug, or unset it");
+    }
+    match given_timeout(env) {
+        None if is_given(env, TIMEOUT) => {
+            let cause = "is not a positive number of seconds: the default is used";
+            add(
+                TIMEOUT,
+                cause,
+                "set NAME to a number such as 30, or unset it",
+            );
+        }
+        Some(timeout) if timeout > LONGEST_TIMEOUT => {
+            let cause = "is more than an hour: an hour is used";
+            add(TIMEOUT, cause, "set NAME to at most 3600");
+        }
+        _ => {}
+    }
+    mistakes
+}
+
+/// Whether the variable is more than blank; one that is not UTF-8 is.
+fn is_given(env: &Env, setting: Setting) -> bool {
+    !matches!(env.selecting_var(setting.name), Ok(None))
 }
 
 #[cfg(test)]
@@ -230,6 +284,57 @@ mod tests {
             let literals = text.split('"').filter(|part| part.starts_with("AWS_ECR_"));
             let names: BTreeSet<_> = literals.flat_map(names_in).collect();
             assert!(names.is_subset(&all()), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_no_effect_are_mistakes() {
+        let found = |name: &str, value: &str| {
+            let found = mistakes(&Env::of([(name, value)]));
+            assert!(found.iter().all(|mistake| {
+                let (cause, hint) = (mistake.to_string(), mistake.hint());
+                cause.starts_with(name) && cause.len() <= 80 && hint.contains(name)
+            }));
+            found.len()
+        };
+        for (name, wrong, right) in [
+            (DISABLE_CACHE.name, "0 f F false FALSE False", "1 true yes"),
+            (STRICT.name, "yes on tRUE 2", "1 t T true 0 f F false"),
+            (IGNORE_CREDS_STORAGE.name, "yes on no", "TRUE True FALSE"),
+            (LOG.name, "verbose 1 debug,info", "debug DEBUG"),
+            (
+                TIMEOUT.name,
+                "abc 0 -1 inf NaN 30s 1,5 3601",
+                "0.5 3600 1e1",
+            ),
+        ] {
+            for value in wrong.split(' ') {
+                assert_eq!(found(name, value), 1, "{name}={value}");
+            }
+            for value in right.split(' ').chain(["", " "]) {
+                assert_eq!(found(name, value), 0, "{name}={value}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn values_that_are_not_utf_8_are_mistakes() {
+        use std::ffi::OsString;
+        use std::os::unix::ffi::OsStringExt;
+        for (name, number) in [
+            (STRICT.name, 1),
+            (IGNORE_CREDS_STORAGE.name, 1),
+            (LOG.name, 1),
+            (TIMEOUT.name, 1),
+            // It has its effect.
+            (DISABLE_CACHE.name, 0),
+        ] {
+            let value = OsString::from_vec(vec![0xff]);
+            let env = Env::of([(name, value), (HOME, "/h".into())]);
+            assert_eq!(mistakes(&env).len(), number, "{name}");
+            let cache = cache_dir(&env).expect("no mistake in it");
+            assert_eq!(cache.is_none(), number == 0, "{name}");
         }
     }
 

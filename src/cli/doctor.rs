@@ -193,7 +193,8 @@ fn examine(context: &mut Context<'_>, arguments: &Parsed) -> Result<ExitCode, Co
         };
         return Err(args::misused(&SPEC, cause.to_owned(), Some(hint.to_owned())).into());
     }
-    let mut checks = clients::check(context, subject.as_ref());
+    let mut checks = settings(context.env);
+    checks.extend(clients::check(context, subject.as_ref()));
     checks.extend(aws::check(context, subject.as_ref(), arguments.has("push")));
     checks.push(cache(context));
     let mut report = DoctorReport {
@@ -222,6 +223,14 @@ fn configured(context: &Context<'_>) -> Option<DoctorSubject> {
         .iter()
         .filter(|(_, helper)| *helper == HELPER);
     ours.find_map(|(host, _)| DoctorSubject::parse(context, host).ok())
+}
+
+/// The variables of this program that do not do what they seem to.
+fn settings(env: &Env) -> Vec<Check> {
+    let mistakes = crate::settings::mistakes(env).into_iter();
+    mistakes
+        .map(|mistake| Check::warning("settings", mistake.to_string(), mistake.hint()))
+        .collect()
 }
 
 fn cache(context: &Context<'_>) -> Check {

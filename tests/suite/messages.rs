@@ -53,6 +53,29 @@ fn cause_is_one_line_that_begins_with_the_registry() {
 }
 
 #[test]
+fn ignored_settings_are_in_the_debug_log_alone() {
+    let fake = Fake::start();
+    let helper = Helper::with_keys(&fake)
+        .env("AWS_ECR_TIMEOUT", "SENTINEL")
+        .env("AWS_ECR_STRICT", "SENTINEL")
+        .env("AWS_ECR_DISABLE_CACHE", "false");
+    helper.secret(HOST);
+    helper.secret(HOST);
+    assert_eq!(fake.count("ecr"), 2, "the cache is disabled");
+    let output = debugged(helper, HOST);
+    assert_eq!(output.code, Some(0));
+    for line in [
+        "AWS_ECR_TIMEOUT is not a positive number of seconds: the default is used",
+        "AWS_ECR_STRICT is neither true nor false: false is used",
+        "AWS_ECR_DISABLE_CACHE disables the cache, whatever its value",
+    ] {
+        let line = format!("docker-credential-ecr-login: debug: {line}\n");
+        assert_eq!(output.stderr.matches(&line).count(), 1, "{output:?}");
+    }
+    assert!(!output.stderr.contains("SENTINEL"), "{output:?}");
+}
+
+#[test]
 fn places_that_were_searched_are_in_the_debug_log() {
     let places = "looked at the environment (no AWS_ACCESS_KEY_ID), profile \"default\" in ";
     let output = Helper::new().get(HOST);

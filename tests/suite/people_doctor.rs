@@ -76,6 +76,12 @@ const CASES: &[Case] = &[
     Case { name: "a rule for no such profile", set_up: |m| m.write("home/.aws/ecr-login", "[123456789012]\nprofile = prd\n"), vars: DEV, found: ("failed", "credentials", "[123456789012] in") },
     Case { name: "an unknown key in the rules", set_up: |m| m.write("home/.aws/ecr-login", "[111122223333]\nprofil = prod\n"), vars: DEV, found: ("warning", "rules", "profil") },
     Case { name: "rules with a syntax error", set_up: |m| m.write("home/.aws/ecr-login", "profile = prod\n"), vars: DEV, found: ("failed", "rules", "line 1") },
+    Case { name: "a timeout that is no number", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_TIMEOUT", "abc")], found: ("warning", "settings", "AWS_ECR_TIMEOUT is not a positive number") },
+    Case { name: "a timeout beyond all limits", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_TIMEOUT", "86400")], found: ("warning", "settings", "set AWS_ECR_TIMEOUT to at most 3600") },
+    Case { name: "neither true nor false", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_STRICT", "yes")], found: ("warning", "settings", "set AWS_ECR_STRICT to true or false") },
+    Case { name: "storage is not ignored", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_IGNORE_CREDS_STORAGE", "on")], found: ("warning", "settings", "AWS_ECR_IGNORE_CREDS_STORAGE is neither") },
+    Case { name: "an unknown log level", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_LOG", "verbose")], found: ("warning", "settings", "set AWS_ECR_LOG to debug") },
+    Case { name: "a cache that false disables", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_DISABLE_CACHE", "false")], found: ("warning", "settings", "unset AWS_ECR_DISABLE_CACHE to use") },
 ];
 
 pub(crate) fn doctor(
@@ -100,7 +106,7 @@ pub(crate) fn doctor(
 
 #[test]
 fn broken_set_ups_are_told_apart() {
-    assert_eq!(CASES.len(), 33);
+    assert_eq!(CASES.len(), 39);
     for Case {
         name,
         set_up,
