@@ -211,8 +211,9 @@ impl Env {
             .filter(|path| !path.as_os_str().is_empty())
     }
 
-    /// The variable as a path, even when empty. As in the AWS CLI, `$NAME` and `${NAME}` stand for
-    /// variables, a leading `~` for the home directory, and `~user` for that of another user.
+    /// The variable as a path, even when empty. As in the AWS CLI, `$NAME` and `${NAME}`, and on
+    /// Windows `%NAME%`, stand for variables, a leading `~` for the home directory, and `~user` for
+    /// that of another user.
     pub fn aws_path(&self, name: &str) -> Option<PathBuf> {
         let value = self.os(name)?;
         Some(match value.to_str() {
@@ -249,7 +250,8 @@ impl Env {
         }
     }
 
-    /// Python's `os.path.expandvars`: what is not set stays as it is.
+    /// Python's `os.path.expandvars`, but for `%%`, `$$` and single quotes on Windows: what is not set
+    /// stays as it is.
     fn expand_variables<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut expanded = String::new();
         let mut at = 0;
@@ -357,15 +359,20 @@ fn trimmed(value: String) -> Option<String> {
     }
 }
 
-/// `$NAME` and `${NAME}` in a text: where, and the name.
+/// `$NAME` and `${NAME}` in a text, on Windows also `%NAME%`: where, and the name.
 fn references(text: &str) -> impl Iterator<Item = (Range<usize>, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            let start = at + text[at..].find('$')?;
+            let start = at + text[at..].find(|c| c == '$' || (cfg!(windows) && c == '%'))?;
             let inside = &text[start + 1..];
             let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let (name, len) = match inside.strip_prefix('{') {
+                // Python looks no further behind one without a second.
+                _ if text[start..].starts_with('%') => {
+                    let end = inside.find('%')?;
+                    (&inside[..end], end + 2)
+                }
                 Some(braced) => match braced.find('}') {
                     Some(end) => (&braced[..end], end + 3),
                     None => ("", 1),
@@ -425,6 +432,20 @@ mod tests {
             let env = Env::of([("HOME", "/h"), ("X", "/x"), ("T", "~"), ("P", path)]);
             assert_eq!(env.path("P"), Some(expected.into()), "{path}");
             let env = env.only(&["HOME", "P"]);
+            assert_eq!(env.path("P"), Some(expected.into()), "{path}");
+        }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn percent_signs_name_variables_as_well() {
+        let expanded = [
+            ("%X%\\a", "C:\\x\\a"),
+            ("a%X%%Y%$X", "aC:\\x%Y%C:\\x"),
+            ("100%/$X", "100%/$X"),
+        ];
+        for (path, expected) in expanded {
+            let env = Env::of([("X", "C:\\x"), ("P", path)]).only(&["P"]);
             assert_eq!(env.path("P"), Some(expected.into()), "{path}");
         }
     }
