@@ -50,3 +50,5 @@ mod surroundings;
 mod system_calls;
 #[cfg(unix)]
 mod together;
+#[cfg(windows)]
+mod windows;
