@@ -3,7 +3,6 @@
 //! arguments of children, or in a core file.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
 use base64::Engine;
@@ -446,6 +445,7 @@ fn the_marks_are_found_where_they_are() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_crash_leaves_no_core_file() {
+    use std::os::unix::process::ExitStatusExt;
     let fake = Fake::start();
     fake.ecr(Script::always(Answer::HangBeforeHeaders));
     let helper = Helper::with_keys(&fake);
