@@ -209,7 +209,11 @@ impl<'a> Context<'a> {
     /// The name of the executable that we were started by, without a directory or `.exe`.
     fn program_name(&self) -> Option<&'a str> {
         let name = Path::new(self.called_as).file_name()?.to_str()?;
-        Some(name.strip_suffix(".exe").unwrap_or(name))
+        // PATHEXT has it in capitals, which Python's shutil.which passes on.
+        let bare = [".exe", ".EXE"]
+            .into_iter()
+            .find_map(|end| name.strip_suffix(end));
+        Some(bare.unwrap_or(name))
     }
 }
 

@@ -208,3 +208,18 @@ fn configure_replaces_a_file_or_leaves_it_whole() {
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(helper.read("~/.docker/config.json").contains(HOST));
 }
+
+#[test]
+fn a_name_may_end_in_exe() {
+    let dir = Helper::new();
+    std::fs::copy(program(), dir.path("~/ecr-login.exe")).expect("free");
+    for name in ["ecr-login", "ecr-login.exe", "ecr-login.EXE"] {
+        let helper = Helper::new().program(dir.path("~/").join(name));
+        let output = helper.run_of("--help").run();
+        assert_eq!(output.code, Some(0), "{name}: {output:?}");
+        assert!(
+            output.stdout.contains("ecr-login configure"),
+            "{name}: {output:?}"
+        );
+    }
+}
