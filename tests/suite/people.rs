@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::network::Proxy;
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, KEY_ID, SECRET_KEY, program};
+use crate::support::run::{Helper, KEY_ID, SECRET_KEY, copy_program, program};
 
 /// A machine with this program installed, and with nothing else: `ecr-login` runs the program by
 /// that name, in an empty home directory, against a fake AWS. A proxy leads to its registries.
@@ -418,7 +418,7 @@ fn status_overlooks_a_default_file_of_roots() {
     use std::os::unix::process::CommandExt;
     let machine = Machine::new();
     // Another user has to reach the program and the home directory, root's cannot be closed to root.
-    fs::copy(program(), machine.path("test/ecr-login")).expect("a program");
+    copy_program(&machine.path("test/ecr-login"));
     let close = |path: &str, mode| {
         fs::set_permissions(machine.path(path), fs::Permissions::from_mode(mode)).expect("ours");
     };

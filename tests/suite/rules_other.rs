@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use serde_json::json;
 
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, NOT_FOUND, Output, program};
+use crate::support::run::{Helper, NOT_FOUND, Output, copy_program, program};
 
 const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
 const HUB: &str = "https://index.docker.io/v1/";
@@ -139,9 +139,7 @@ fn itself_under_any_name_is_refused() {
                     symlink(program(), &at).expect("free");
                 }
             }
-            "copy" => {
-                std::fs::copy(program(), &at).expect("free");
-            }
+            "copy" => copy_program(&at),
             _ => {
                 let middle = helper.path("~/bin/middle");
                 symlink(program(), &middle).expect("free");

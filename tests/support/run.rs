@@ -15,6 +15,17 @@ use serde_json::Value;
 
 use super::fake::Fake;
 
+/// Copies the program. Not in this process: a child that another test starts meanwhile may have the
+/// copy open for writing until it is replaced, and a program that is open so cannot be run.
+#[cfg(unix)]
+pub fn copy_program(to: &Path) {
+    let status = std::process::Command::new("cp")
+        .arg(program())
+        .arg(to)
+        .status();
+    assert!(status.expect("cp runs").success(), "{}", to.display());
+}
+
 /// The program under test: the one that was built with the tests, or the one that
 /// `ECR_LOGIN_PROGRAM` names (another target's, or a script that runs it in an emulator), which must
 /// have the program's own name: by that it finds its entries in docker's configuration.
