@@ -240,12 +240,17 @@ impl Env {
         }
     }
 
-    /// A path for messages, with `~` for the home directory.
+    /// A path for messages, with `~` for the home directory: on Windows too as the documentation
+    /// writes it, with slashes, and other paths with backslashes.
     pub fn shown(&self, path: &Path) -> String {
         let home = self.home();
         let below = home.and_then(|home| path.strip_prefix(home).ok().map(Path::to_owned));
         match below {
+            Some(rest) if cfg!(windows) => {
+                format!("~/{}", rest.display().to_string().replace('\\', "/"))
+            }
             Some(rest) => Path::new("~").join(rest).display().to_string(),
+            None if cfg!(windows) => path.display().to_string().replace('/', "\\"),
             None => path.display().to_string(),
         }
     }

@@ -12,6 +12,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::{Context, explain, get, refuse};
+use crate::clients::search_path;
 use crate::env::{self, Env};
 use crate::log::Log;
 use crate::principal::Named;
@@ -73,8 +74,10 @@ pub(super) fn run_named(
 
 /// The program of the helper that a rule names.
 pub(super) fn find(env: &Env, helper: &Named, log: Log<'_>) -> Result<PathBuf, Problem> {
-    let name = format!("{PREFIX}{}{}", helper.value, std::env::consts::EXE_SUFFIX);
-    let mut candidates = env.program_dirs().into_iter().map(|dir| dir.join(&name));
+    let name = format!("{PREFIX}{}", helper.value);
+    let names = search_path::file_names(&name);
+    let dirs = env.program_dirs().into_iter();
+    let mut candidates = dirs.flat_map(|dir| names.iter().map(move |name| dir.join(name)));
     let Some(program) = candidates.find(|program| is_program(program)) else {
         return Err(not_found(&name, helper));
     };

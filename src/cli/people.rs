@@ -108,12 +108,9 @@ impl From<io::Error> for CommandFailure {
 
 /// Prints a failure.
 pub(super) fn fail(context: &mut Context<'_>, problem: &Problem) -> ExitCode {
-    let home = context
-        .env
-        .home()
-        .map(|home| format!("{}/", home.display()));
+    let home = context.env.home().map(|home| home.display().to_string());
     let short = |text: &str| match &home {
-        Some(home) => text.replace(home.as_str(), "~/"),
+        Some(home) => shortened(text, home),
         None => text.to_owned(),
     };
     let (cause, hint) = (short(&problem.to_string()), short(problem.hint()));
@@ -123,6 +120,25 @@ pub(super) fn fail(context: &mut Context<'_>, problem: &Problem) -> ExitCode {
         hint => writeln!(context.io.stderr, "{NAME}: {cause}\nhint: {hint}"),
     };
     ExitCode::FAILURE
+}
+
+/// The text with `~/` for the home directory, as [`Env::shown`](crate::env::Env::shown) shows paths.
+fn shortened(text: &str, home: &str) -> String {
+    if !cfg!(windows) {
+        return text.replace(&format!("{home}/"), "~/");
+    }
+    let home = format!("{home}\\");
+    let mut pieces = text.split(&home);
+    let mut done = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        // Characters that no name of a file has.
+        let end = piece.find([':', '"', '<', '>', '|', '?', '*']);
+        let (path, rest) = piece.split_at(end.unwrap_or(piece.len()));
+        done.push_str("~/");
+        done.push_str(&path.replace('\\', "/"));
+        done.push_str(rest);
+    }
+    done
 }
 
 /// The registry that an argument names.

@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::PROGRAM;
+use crate::fs::read_bounded;
 use crate::problem::{Problem, ProblemKind};
 
 /// Where Homebrew installs programs: on no PATH but that of its users' shells.
@@ -43,12 +44,12 @@ pub(crate) enum PathVerdict {
 
 impl Found {
     pub(crate) fn on(path: &OsStr) -> Self {
-        let name = format!("{PROGRAM}{}", std::env::consts::EXE_SUFFIX);
+        let names = file_names(PROGRAM);
         // In the current directory clients refuse to look.
         let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
         let mut programs = Vec::new();
         let mut seen = BTreeSet::new();
-        for program in dirs.map(|dir| dir.join(&name)) {
+        for program in dirs.flat_map(|dir| names.iter().map(move |name| dir.join(name))) {
             // /bin is often a link to /usr/bin.
             let real = fs::canonicalize(&program).ok();
             let is_new = real.is_none_or(|real| seen.insert(real));
@@ -77,6 +78,21 @@ impl Found {
     }
 }
 
+/// The names of files that clients run as the program of this name: on Windows also the scripts that
+/// package managers make.
+pub(crate) fn file_names(program: &str) -> Vec<String> {
+    const ENDS: [&str; 4] = [".com", ".exe", ".bat", ".cmd"];
+    if !cfg!(windows) {
+        return vec![program.to_owned()];
+    }
+    let lower = program.to_ascii_lowercase();
+    // Docker Desktop writes `desktop.exe` where it is run from Linux.
+    let whole = ENDS.iter().any(|end| lower.ends_with(end));
+    let whole = whole.then(|| program.to_owned());
+    let ended = ENDS.iter().map(|end| format!("{program}{end}"));
+    whole.into_iter().chain(ended).collect()
+}
+
 /// Whether the file is where only a user's shell looks.
 fn is_private(file: &Path, home: Option<&Path>) -> bool {
     home.is_some_and(|home| file.starts_with(home))
@@ -94,8 +110,10 @@ fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file())
 }
 
-/// Whether two paths lead to the same program: the same file, or a copy of it.
-pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether two paths lead to the same program: the same file, a copy of it, or Scoop's shim for one.
+pub(crate) fn is_same(file: &Path, other: &Path) -> bool {
+    let target = shim_target(file);
+    let one = target.as_deref().unwrap_or(file);
     match (fs::canonicalize(one), fs::canonicalize(other)) {
         (Ok(one), Ok(other)) if one == other => true,
         (Ok(one), Ok(other)) => {
@@ -104,6 +122,20 @@ pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
         }
         _ => false,
     }
+}
+
+/// The program that a shim of Scoop's runs, which on Windows is a file of another program: a text next
+/// to it names the target.
+fn shim_target(file: &Path) -> Option<PathBuf> {
+    const LONGEST: usize = 64 << 10;
+    if !cfg!(windows) {
+        return None;
+    }
+    let text = read_bounded(&file.with_extension("shim"), LONGEST).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let mut settings = text.lines().filter_map(|line| line.split_once('='));
+    let (_, path) = settings.find(|(name, _)| name.trim() == "path")?;
+    Some(PathBuf::from(path.trim().trim_matches('"')))
 }
 
 /// The program's version, on one line; none if it fails.

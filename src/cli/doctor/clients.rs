@@ -111,7 +111,12 @@ fn docker(env: &Env, host: &str) -> Check {
 /// Files of other clients in which a stored login comes before docker's configuration.
 fn other_files(env: &Env, host: &str) -> Vec<Check> {
     let podman = podman::auth_files(env).into_iter().map(|path| {
-        let logout = format!("podman logout --authfile {}", env.shown(&path));
+        // Programs on Windows get `~` as it is.
+        let shown = match cfg!(windows) {
+            true => format!("\"{}\"", path.display().to_string().replace('/', "\\")),
+            false => env.shown(&path),
+        };
+        let logout = format!("podman logout --authfile {shown}");
         (PODMAN, path, logout)
     });
     let helm = helm_file(env)
@@ -152,7 +157,8 @@ fn logouts(command: &str, keys: &[&str]) -> String {
 fn podman_elsewhere(env: &Env, host: &str) -> Option<Check> {
     let path = OsString::from(env.raw("PATH").unwrap_or_default());
     let is_installed = |program: &&str| {
-        std::env::split_paths(&path).any(|dir| dir.is_absolute() && dir.join(program).is_file())
+        let file = format!("{program}{}", std::env::consts::EXE_SUFFIX);
+        std::env::split_paths(&path).any(|dir| dir.is_absolute() && dir.join(&file).is_file())
     };
     let client = ["podman", "skopeo", "buildah"]
         .into_iter()
@@ -183,14 +189,13 @@ fn helm_file(env: &Env) -> Option<PathBuf> {
     if let Some(named) = env.path("HELM_REGISTRY_CONFIG") {
         return Some(named);
     }
-    let below = match cfg!(target_os = "macos") {
-        true => "Library/Preferences/helm/registry/config.json",
-        false => ".config/helm/registry/config.json",
+    let dir = match env.path("XDG_CONFIG_HOME") {
+        Some(dir) => dir,
+        None if cfg!(windows) => env.path("APPDATA")?,
+        None if cfg!(target_os = "macos") => env.home()?.join("Library/Preferences"),
+        None => env.home()?.join(".config"),
     };
-    let configured = env
-        .path("XDG_CONFIG_HOME")
-        .map(|dir| dir.join("helm/registry/config.json"));
-    configured.or_else(|| Some(env.home()?.join(below)))
+    Some(dir.join("helm/registry/config.json"))
 }
 
 fn leftovers(env: &Env) -> Vec<Check> {
@@ -204,7 +209,10 @@ fn leftovers(env: &Env) -> Vec<Check> {
         checks.push(Check::warning(
             "old helper",
             format!("{old} holds the cache and the log of the Amazon ECR credential helper"),
-            format!("rm -r {old}"),
+            match cfg!(windows) {
+                true => format!("delete {old}"),
+                false => format!("rm -r {old}"),
+            },
         ));
     }
     let path = OsString::from(env.raw("PATH").unwrap_or_default());

@@ -95,7 +95,8 @@ fn replace_whole(text: &str, from: &str, to: &str, glue: &str) -> String {
 }
 
 /// Variables that name files or directories.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 18] = [
+    "APPDATA",
     "AWS_CA_BUNDLE",
     "AWS_CONFIG_FILE",
     "AWS_ECR_CACHE_DIR",
@@ -266,7 +267,7 @@ fn mask_repository(word: &str) -> String {
 }
 
 fn is_path(word: &str) -> bool {
-    let is_drive = |word: &str| word.as_bytes().get(1..3) == Some(br":\");
+    let is_drive = |word: &str| matches!(word.as_bytes().get(1..3), Some(br":\" | b":/"));
     word.starts_with(['/', '\\'])
         || word.starts_with("~/")
         || word.starts_with("~\\")
@@ -350,6 +351,7 @@ mod tests {
                 "set AWS_PROFILE; did you mean \"<name>\"?",
             ),
             ("C:\\Users\\jane: not there", "<path>: not there"),
+            ("C:/Users/jane: not there", "<path>: not there"),
             ("SSL_CERT_DIR=/data/corp", "SSL_CERT_DIR=<path>"),
             (
                 "run aws sso login --profile other, then",
