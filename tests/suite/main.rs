@@ -23,20 +23,16 @@ mod life;
 mod logins;
 mod messages;
 mod network;
-#[cfg(unix)]
 mod people;
-#[cfg(unix)]
 mod people_configure;
-#[cfg(unix)]
 mod people_doctor;
-#[cfg(unix)]
 mod people_registry;
+mod people_sessions;
 mod principals;
 mod promises;
 mod protocol;
 mod rules;
 mod rules_file;
-#[cfg(unix)]
 mod rules_other;
 #[cfg(unix)]
 mod secrets;

@@ -1,13 +1,14 @@
-//! The commands for people. Their output is in tests/cmd/people, as console sessions that trycmd
-//! replays: with TRYCMD=overwrite it writes what it sees into them.
+//! The commands for people; `people_sessions` has their exact output.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::network::Proxy;
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, KEY_ID, SECRET_KEY, copy_program, program};
+#[cfg(unix)]
+use crate::support::install::copy_program;
+use crate::support::install::{install, search_path};
+use crate::support::run::{Helper, KEY_ID, SECRET_KEY, windows_variables};
 
 /// A machine with this program installed, and with nothing else: `ecr-login` runs the program by
 /// that name, in an empty home directory, against a fake AWS. A proxy leads to its registries.
@@ -25,22 +26,6 @@ pub(crate) struct Output {
     pub(crate) code: Option<i32>,
 }
 
-/// Variables that a session may set in front of a command.
-const VARIABLES: [&str; 12] = [
-    "AWS_CONFIG_FILE",
-    "AWS_DEFAULT_REGION",
-    "AWS_ECR_CACHE_DIR",
-    "AWS_ECR_CONFIG",
-    "AWS_ECR_PROFILE",
-    "AWS_PROFILE",
-    "AWS_REGION",
-    "DOCKER_CONFIG",
-    "HTTPS_PROXY",
-    "REGISTRY_AUTH_FILE",
-    "XDG_RUNTIME_DIR",
-    "AWS_SECRET_ACCESS_KEY",
-];
-
 impl Machine {
     /// With the profiles `dev` and `prod`, of which neither is the default.
     pub(crate) fn new() -> Self {
@@ -54,8 +39,8 @@ impl Machine {
         for dir in ["home", "bin", "test"] {
             fs::create_dir(machine.path(dir)).expect("new");
         }
-        symlink(program(), machine.path("bin/docker-credential-ecr-login")).expect("new");
-        symlink(program(), machine.path("bin/ecr-login")).expect("new");
+        install(&machine.path("bin/docker-credential-ecr-login"));
+        install(&machine.path("bin/ecr-login"));
         let keys = format!("aws_access_key_id = {KEY_ID}\naws_secret_access_key = {SECRET_KEY}\n");
         machine.write("home/.aws/config", AWS_CONFIG);
         machine.write(
@@ -88,7 +73,8 @@ impl Machine {
                     true => walk(&path, root, files),
                     false => {
                         let below = path.strip_prefix(root).expect("below");
-                        files.push(below.display().to_string());
+                        let below = below.display().to_string();
+                        files.push(below.replace(std::path::MAIN_SEPARATOR, "/"));
                     }
                 }
             }
@@ -106,12 +92,17 @@ impl Machine {
 
     /// Runs `ecr-login` with more variables.
     pub(crate) fn ecr_login_with(&self, vars: &[(&str, &str)], arguments: &[&str]) -> Output {
-        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
-        let output = std::process::Command::new(self.path("bin/ecr-login"))
+        self.run("ecr-login", vars, arguments)
+    }
+
+    /// Runs a program of this machine.
+    pub(crate) fn run(&self, program: &str, vars: &[(&str, &str)], arguments: &[&str]) -> Output {
+        let output = std::process::Command::new(self.path("bin").join(program))
             .args(arguments)
             .env_clear()
             .env("HOME", self.path("home"))
-            .env("PATH", path)
+            .envs(windows_variables(&self.path("home")))
+            .env("PATH", search_path(&self.path("bin")))
             .env("TZ", "UTC")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .env("AWS_ENDPOINT_URL", self.fake.url())
@@ -128,95 +119,9 @@ impl Machine {
             code: output.status.code(),
         }
     }
-
-    /// A script that runs a program in this machine's environment.
-    fn wrapper(&self, name: &str, program: &str) -> PathBuf {
-        // Other programs of this machine are not part of a session.
-        let system = if name == "sh" { ":/usr/bin:/bin" } else { "" };
-        let passed = VARIABLES.map(|name| format!("${{{name}+{name}=\"${name}\"}}"));
-        let (home, bin) = (self.path("home"), self.path("bin"));
-        let script = format!(
-            "#!/bin/sh\ncd {home}\nexec env -i HOME={home} PATH={bin}{system} TZ=UTC \
-             AWS_EC2_METADATA_DISABLED=true AWS_ENDPOINT_URL={url} AWS_CA_BUNDLE={ca} \
-             HTTPS_PROXY={proxy} {passed} {program} \"$@\"\n",
-            home = home.display(),
-            bin = bin.display(),
-            url = self.fake.url(),
-            ca = self.path("ca.pem").display(),
-            proxy = self.proxy.url(""),
-            passed = passed.join(" "),
-        );
-        let file = self.path("test").join(name);
-        fs::write(&file, script).expect("writable");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("ours");
-        file
-    }
-
-    /// Replays one file of sessions.
-    fn replay(&self, file: &Path) {
-        let ours = self.path("bin/ecr-login");
-        let ours = ours.to_str().expect("UTF-8");
-        let long = self.path("bin/docker-credential-ecr-login");
-        let long = long.to_str().expect("UTF-8");
-        let cases = trycmd::TestCases::new();
-        cases
-            .register_bin(
-                "ecr-login",
-                trycmd::schema::Bin::Path(self.wrapper("ecr-login", ours)),
-            )
-            .register_bin(
-                "docker-credential-ecr-login",
-                trycmd::schema::Bin::Path(self.wrapper("docker-credential-ecr-login", long)),
-            )
-            .register_bin(
-                "sh",
-                trycmd::schema::Bin::Path(self.wrapper("sh", "/bin/sh")),
-            )
-            .insert_var("[BIN]", self.path("bin").display().to_string())
-            .expect("a valid name");
-        cases
-            .insert_var("[CA]", self.path("ca.pem").display().to_string())
-            .expect("a valid name");
-        cases.case(file);
-        cases.run();
-    }
 }
 
 const AWS_CONFIG: &str = "[profile dev]\nregion = us-east-1\n[profile prod]\nregion = eu-west-1\n";
-
-fn replay(name: &str) {
-    Machine::new().replay(Path::new(&format!("tests/cmd/people/{name}.md")));
-}
-
-#[test]
-fn usage_reads_as_documented() {
-    replay("usage");
-}
-
-#[test]
-fn configure_reads_as_documented() {
-    replay("configure");
-}
-
-#[test]
-fn status_reads_as_documented() {
-    replay("status");
-}
-
-#[test]
-fn doctor_reads_as_documented() {
-    replay("doctor");
-}
-
-#[test]
-fn password_reads_as_documented() {
-    replay("password");
-}
-
-#[test]
-fn clear_reads_as_documented() {
-    replay("clear");
-}
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 
@@ -341,70 +246,15 @@ fn status_makes_no_call_and_shows_stored_logins() {
     assert_eq!(fake.calls().len(), 0);
 }
 
-/// The commands in a text, each with what it prints; variables in front of a command do not count.
-fn sessions(text: &str, indent: &str) -> Vec<(String, String)> {
-    let mut sessions: Vec<(String, String)> = Vec::new();
-    let mut is_open = false;
-    for line in text.lines() {
-        let inner = line.strip_prefix(indent);
-        match (inner, inner.and_then(|line| line.strip_prefix("$ "))) {
-            (_, Some(command)) => {
-                let words = command.split(' ').skip_while(|word| word.contains('='));
-                sessions.push((words.collect::<Vec<_>>().join(" "), String::new()));
-                is_open = true;
-            }
-            (Some(output), None) if is_open && !output.starts_with(['`', '.']) => {
-                if let Some((_, printed)) = sessions.last_mut() {
-                    printed.push_str(output);
-                    printed.push('\n');
-                }
-            }
-            _ => is_open = false,
-        }
-    }
-    sessions
-}
-
-/// Whether a text is the one of a session, in which `[..]` stands for anything within a line.
-fn is_replayed(printed: &str, session: &str) -> bool {
-    let (printed, session) = (printed.trim_end(), session.trim_end());
-    printed.lines().count() == session.lines().count()
-        && printed.lines().zip(session.lines()).all(|(line, pattern)| {
-            match pattern.split_once("[..]") {
-                Some((head, tail)) => line.starts_with(head) && line.ends_with(tail),
-                None => line == pattern,
-            }
-        })
-}
-
-#[test]
-fn documents_show_sessions_that_are_replayed() {
-    let read = |path: &str| fs::read_to_string(path).expect(path);
-    let replayed: Vec<_> = ["configure", "status"]
-        .iter()
-        .flat_map(|name| sessions(&read(&format!("tests/cmd/people/{name}.md")), ""))
-        .collect();
-    for (path, indent) in [
-        ("README.md", "    "),
-        ("packaging/docker-credential-ecr-login.1", ""),
-    ] {
-        let mut shown = sessions(&read(path), indent);
-        shown.retain(|(command, _)| command.starts_with("ecr-login "));
-        assert_eq!(shown.len(), 2, "{path}: {shown:?}");
-        for (command, printed) in shown {
-            let is_same = |(other, session): &(String, String)| {
-                *other == command && is_replayed(&printed, session)
-            };
-            assert!(replayed.iter().any(is_same), "{path}: {command}\n{printed}");
-        }
-    }
-}
-
 #[test]
 fn status_starts_no_process() {
+    let process = match cfg!(windows) {
+        true => "echo x >started",
+        false => "/usr/bin/touch started",
+    };
     let helper = Helper::new().file(
         "~/.aws/config",
-        "[default]\ncredential_process = /usr/bin/touch started\n",
+        format!("[default]\ncredential_process = {process}\n"),
     );
     let output = command(&helper, &["status", HOST]);
     assert_eq!(output.code, Some(0), "{output:?}");
@@ -412,6 +262,8 @@ fn status_starts_no_process() {
     assert!(!helper.path("~/started").exists());
 }
 
+/// Windows has no such directory, and no user that others cannot read.
+#[cfg(unix)]
 #[test]
 fn status_overlooks_a_default_file_of_roots() {
     use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,9 +1,9 @@
 //! `configure` on files as they are found, and back.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use super::people::Machine;
+use crate::support::install::{install, search_path, write_script};
 
 const HOST: &str = "111122223333.dkr.ecr.eu-west-1.amazonaws.com";
 
@@ -126,8 +126,11 @@ fn missing_files_are_removed_again() {
     }
 }
 
+/// Windows has no modes, and only some users may make links there.
+#[cfg(unix)]
 #[test]
 fn links_modes_and_size_do_not_matter() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     let machine = Machine::new();
     let auths: Vec<_> = (0..120_000)
         .map(|n| format!("\"host{n}.example.com\": {{\"auth\": \"eHg6eXk=\"}}"))
@@ -205,14 +208,10 @@ fn rules_are_shared_by_the_regions_of_an_account() {
 #[test]
 fn other_programs_of_the_name_are_refused() {
     let machine = Machine::new();
-    machine.write(
-        "other/docker-credential-ecr-login",
-        "#!/bin/sh\necho other\n",
-    );
     let other = machine.path("other/docker-credential-ecr-login");
-    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).expect("ours");
-    let path = |first: &str| format!("{}:/usr/bin:/bin", machine.path(first).display());
-    let output = machine.ecr_login_with(&[("PATH", &path("other"))], &["configure", HOST]);
+    write_script(&other, "#!/bin/sh\necho other\n", "@echo other\n");
+    let path = search_path(&machine.path("other"));
+    let output = machine.ecr_login_with(&[("PATH", &path)], &["configure", HOST]);
     assert_eq!(output.code, Some(1));
     assert!(
         output
@@ -223,23 +222,25 @@ fn other_programs_of_the_name_are_refused() {
     );
     assert!(output.stderr.contains("hint: remove "), "{}", output.stderr);
     let output = machine.ecr_login_with(&[("PATH", "/none")], &["configure", HOST]);
-    assert!(
-        output
-            .stderr
-            .contains("docker-credential-ecr-login is not on PATH\nhint: sudo install")
-    );
+    let hint = match cfg!(windows) {
+        true => "add the directory of ",
+        false => "sudo install",
+    };
+    let missing = format!("docker-credential-ecr-login is not on PATH\nhint: {hint}");
+    assert!(output.stderr.contains(&missing), "{}", output.stderr);
     assert!(!machine.path("home/.docker").exists());
     fs::create_dir_all(machine.path("home/.cargo/bin")).expect("new");
-    let link = machine.path("home/.cargo/bin/docker-credential-ecr-login");
-    symlink(machine.path("bin/ecr-login"), link).expect("new");
+    install(&machine.path("home/.cargo/bin/docker-credential-ecr-login"));
     let private = machine.path("home/.cargo/bin").display().to_string();
     let output = machine.ecr_login_with(&[("PATH", &private)], &["configure", HOST]);
     assert_eq!(output.code, Some(0));
-    assert!(
-        output
-            .stderr
-            .starts_with("warning: sudo and desktop programs do not find")
-    );
+    // Desktop programs have the user's PATH on Windows.
+    let warning = match cfg!(windows) {
+        true => "",
+        false => "warning: sudo and desktop programs do not find",
+    };
+    assert!(output.stderr.starts_with(warning));
+    assert_eq!(output.stderr.is_empty(), warning.is_empty());
 }
 
 /// In podman's file, and in the other home of a snap's docker.

@@ -1,11 +1,11 @@
 //! `doctor` against broken set-ups.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
 use super::people::Machine;
+use crate::support::install::write_script;
 
 const HOST: &str = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
 const DOCKER: &str = "home/.docker/config.json";
@@ -24,16 +24,43 @@ struct Case {
 
 const DEV: &[(&str, &str)] = &[("AWS_PROFILE", "dev")];
 
-fn chmod(machine: &Machine, path: &str, mode: u32) {
-    let permissions = fs::Permissions::from_mode(mode);
-    fs::set_permissions(machine.path(path), permissions).expect("ours");
+/// Not on Windows, which has no modes and no sudo, and where the home directory is USERPROFILE.
+const UNIX_ONLY: [&str; 3] = [
+    "no HOME",
+    "a cache that all can write",
+    "only below the home",
+];
+
+// Where clients keep their files, and commands, on each system.
+#[rustfmt::skip]
+const HELM: &str = if cfg!(windows) { "home/AppData/Roaming/helm/registry/config.json" } else { "home/.config/helm/registry/config.json" };
+#[rustfmt::skip]
+const PODMAN_LOGOUT: &str = if cfg!(windows) { ".config\\containers\\auth.json\" 123456789012" } else { "run podman logout --authfile ~/.config/containers/auth.json 123456789012" };
+#[rustfmt::skip]
+const PODMAN: &str = if cfg!(windows) { "bin/podman.exe" } else { "bin/podman" };
+#[rustfmt::skip]
+const DELETE_OLD: &str = if cfg!(windows) { "delete ~/.ecr" } else { "rm -r ~/.ecr" };
+#[rustfmt::skip]
+const FAILS: &str = if cfg!(windows) { "credential_process = exit 3" } else { "credential_process = /bin/sh -c 'exit 3'" };
+
+/// A cache that every user can write to.
+fn open_cache(machine: &Machine) {
+    fs::create_dir(machine.path("home/cache")).expect("new");
+    #[cfg(unix)]
+    {
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        fs::set_permissions(machine.path("home/cache"), open).expect("ours");
+    }
 }
 
 fn nothing(_: &Machine) {}
 
 fn program(machine: &Machine, path: &str) {
-    machine.write(path, "#!/bin/sh\necho amazon-ecr-credential-helper 0.9\n");
-    chmod(machine, path, 0o755);
+    write_script(
+        &machine.path(path),
+        "#!/bin/sh\necho amazon-ecr-credential-helper 0.9\n",
+        "@echo amazon-ecr-credential-helper 0.9\n",
+    );
 }
 
 fn config(machine: &Machine, profile: &str) {
@@ -51,11 +78,12 @@ const CASES: &[Case] = &[
     Case { name: "another helper", set_up: |m| m.write(DOCKER, PASS), vars: DEV, found: ("warning", "docker", "docker-credential-pass") },
     Case { name: "another store", set_up: |m| m.write(DOCKER, "{\"credsStore\": \"desktop\"}"), vars: DEV, found: ("warning", "docker", "docker-credential-desktop") },
     Case { name: "stored docker login", set_up: |m| m.write(DOCKER, LOGIN), vars: DEV, found: ("warning", "docker", "run docker logout 123456789012") },
-    Case { name: "stored podman login", set_up: |m| m.write("home/.config/containers/auth.json", LOGIN), vars: DEV, found: ("warning", "podman", "run podman logout --authfile ~/.config/containers/auth.json 123456789012") },
+    Case { name: "stored podman login", set_up: |m| m.write("home/.config/containers/auth.json", LOGIN), vars: DEV, found: ("warning", "podman", PODMAN_LOGOUT) },
     Case { name: "podman's other helper", set_up: |m| m.write("home/.config/containers/auth.json", PASS), vars: DEV, found: ("warning", "podman", "docker-credential-pass") },
+    Case { name: "podman is not configured", set_up: |m| m.write(PODMAN, ""), vars: DEV, found: ("warning", "podman", "run ecr-login configure --podman") },
     Case { name: "malformed podman file", set_up: |m| m.write("home/.config/containers/auth.json", "{"), vars: DEV, found: ("failed", "podman", "is not valid JSON") },
-    Case { name: "stored Helm login", set_up: |m| m.write("home/.config/helm/registry/config.json", LOGIN), vars: DEV, found: ("warning", "helm", "run helm registry logout") },
-    Case { name: "the old helper's directory", set_up: |m| fs::create_dir(m.path("home/.ecr")).expect("new"), vars: DEV, found: ("warning", "old helper", "rm -r ~/.ecr") },
+    Case { name: "stored Helm login", set_up: |m| m.write(HELM, LOGIN), vars: DEV, found: ("warning", "helm", "run helm registry logout") },
+    Case { name: "the old helper's directory", set_up: |m| fs::create_dir(m.path("home/.ecr")).expect("new"), vars: DEV, found: ("warning", "old helper", DELETE_OLD) },
     Case { name: "not on PATH", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("PATH", "/none")], found: ("failed", "program", "is not on PATH") },
     Case { name: "no HOME", set_up: nothing, vars: &[("HOME", ""), ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x"), ("AWS_ECR_DISABLE_CACHE", "1")], found: ("warning", "HOME", "not set") },
     Case { name: "no credentials", set_up: nothing, vars: &[], found: ("failed", "credentials", "no AWS credentials found") },
@@ -63,14 +91,14 @@ const CASES: &[Case] = &[
     Case { name: "half a pair of keys", set_up: nothing, vars: &[("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")], found: ("failed", "credentials", "AWS_SECRET_ACCESS_KEY") },
     Case { name: "logged out of SSO", set_up: |m| config(m, "sso_account_id=123456789012\nsso_role_name=r\nsso_region=us-east-1\nsso_start_url=https://example.awsapps.com/start"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "credentials", "aws sso login --profile x") },
     Case { name: "a missing source profile", set_up: |m| config(m, "role_arn=arn:aws:iam::123456789012:role/r\nsource_profile=none"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "credentials", "none") },
-    Case { name: "a command that fails", set_up: |m| config(m, "credential_process = /bin/sh -c 'exit 3'"), vars: &[("AWS_PROFILE", "x")], found: ("failed", "password", "credential_process") },
+    Case { name: "a command that fails", set_up: |m| config(m, FAILS), vars: &[("AWS_PROFILE", "x")], found: ("failed", "password", "credential_process") },
     Case { name: "AWS_PROFILE and keys", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"), ("AWS_SECRET_ACCESS_KEY", "x")], found: ("warning", "credentials", "AWS_PROFILE=dev is not used") },
     Case { name: "a missing CA bundle", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_CA_BUNDLE", "/none/ca.pem")], found: ("failed", "CA certificates", "set AWS_CA_BUNDLE to a file of PEM") },
     Case { name: "an unreachable endpoint", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_MAX_ATTEMPTS", "1"), ("AWS_ECR_TIMEOUT", "3")], found: ("failed", "password", "127.0.0.1") },
     Case { name: "an endpoint that is no URL", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ENDPOINT_URL", "ftp://x")], found: ("failed", "credentials", "AWS_ENDPOINT_URL") },
     Case { name: "no cache", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_DISABLE_CACHE", "1")], found: ("warning", "cache", "not used") },
     Case { name: "a relative cache", set_up: nothing, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "cache")], found: ("failed", "cache", "AWS_ECR_CACHE_DIR") },
-    Case { name: "a cache that all can write", set_up: |m| { fs::create_dir(m.path("home/cache")).expect("new"); chmod(m, "home/cache", 0o777); }, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "~/cache")], found: ("warning", "cache", "not used") },
+    Case { name: "a cache that all can write", set_up: open_cache, vars: &[("AWS_PROFILE", "dev"), ("AWS_ECR_CACHE_DIR", "~/cache")], found: ("warning", "cache", "not used") },
     Case { name: "only below the home", set_up: |m| { fs::create_dir_all(m.path("home/bin")).expect("new"); fs::copy(m.path("bin/ecr-login"), m.path("home/bin/docker-credential-ecr-login")).expect("copied"); }, vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/bin")], found: ("warning", "program", "sudo and desktop programs") },
     Case { name: "another program first", set_up: |m| program(m, "home/old/docker-credential-ecr-login"), vars: &[("AWS_PROFILE", "dev"), ("PATH", "$HOME/old")], found: ("failed", "program", "another program, comes first") },
     Case { name: "a rule for no such profile", set_up: |m| m.write("home/.aws/ecr-login", "[123456789012]\nprofile = prd\n"), vars: DEV, found: ("failed", "credentials", "[123456789012] in") },
@@ -106,7 +134,7 @@ pub(crate) fn doctor(
 
 #[test]
 fn broken_set_ups_are_told_apart() {
-    assert_eq!(CASES.len(), 39);
+    assert_eq!(CASES.len(), 40);
     for Case {
         name,
         set_up,
@@ -114,6 +142,9 @@ fn broken_set_ups_are_told_apart() {
         found,
     } in CASES
     {
+        if cfg!(windows) && UNIX_ONLY.contains(name) {
+            continue;
+        }
         let machine = Machine::new();
         set_up(&machine);
         let (code, report) = doctor(&machine, vars, &[HOST]);

@@ -1,11 +1,10 @@
 //! `other_registries`: hosts that are not ECR's, handed on to another credential helper.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
-
 use serde_json::json;
 
 use crate::support::fake::Fake;
-use crate::support::run::{Helper, NOT_FOUND, Output, copy_program, program};
+use crate::support::install::{copy_program, install, search_path, write_script};
+use crate::support::run::{Helper, NOT_FOUND, Output, program};
 
 const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
 const HUB: &str = "https://index.docker.io/v1/";
@@ -20,17 +19,35 @@ list) echo '{"https://index.docker.io/v1/":"me","111122223333.dkr.ecr.us-east-1.
 esac
 "#;
 
-fn install(helper: &Helper, name: &str, script: &str) {
-    let path = format!("~/bin/docker-credential-{name}");
-    helper.write(&path, script);
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(helper.path(&path), executable).expect("ours");
+/// The same for Windows, where `find` copies the lines that have this word: all do.
+const HELPER_CMD: &str = r#"@echo off
+>"%USERPROFILE%\seen-arguments" echo %*
+>"%USERPROFILE%\seen-environment" echo %MARK%
+if "%1"=="list" goto list
+"%SystemRoot%\system32\find.exe" "docker" >"%USERPROFILE%\seen-stdin"
+echo answer to %1
+echo warning>&2
+exit 7
+:list
+echo {"https://index.docker.io/v1/":"me","111122223333.dkr.ecr.us-east-1.amazonaws.com":"not-us"}
+"#;
+
+fn install_helper(helper: &Helper, (unix, windows): (&str, &str)) {
+    write_script(&helper.path("~/bin/docker-credential-other"), unix, windows);
+}
+
+/// A text as a script wrote it: those for Windows end each line with CRLF.
+fn written(text: &str) -> String {
+    match cfg!(windows) {
+        true => text.trim_end().to_owned(),
+        false => text.to_owned(),
+    }
 }
 
 /// A user of docker's with `other_registries = NAME`.
 fn user(fake: &Fake, name: &str) -> Helper {
     let helper = Helper::with_keys(fake);
-    let path = format!("{}:/usr/bin:/bin", helper.path("~/bin").display());
+    let path = search_path(&helper.path("~/bin"));
     std::fs::create_dir(helper.path("~/bin")).expect("new");
     helper.env("PATH", path).env("MARK", "passed on").file(
         "~/.aws/ecr-login",
@@ -46,7 +63,7 @@ fn run(helper: &Helper, verb: &str, stdin: &str) -> Output {
 fn other_hosts_are_handed_on_unchanged() {
     let fake = Fake::start();
     let helper = user(&fake, "other");
-    install(&helper, "other", HELPER);
+    install_helper(&helper, (HELPER, HELPER_CMD));
     let login = json!({ "ServerURL": HUB, "Username": "me", "Secret": "FAKE-SECRET" }).to_string();
     for (verb, stdin) in [
         ("get", "docker.io"),
@@ -54,10 +71,15 @@ fn other_hosts_are_handed_on_unchanged() {
         ("erase", HUB),
         ("store", &login),
     ] {
-        run(&helper, verb, stdin).expect(7, &format!("answer to {verb}\n"), "warning\n");
-        assert_eq!(helper.read("~/seen-arguments"), verb);
-        assert_eq!(helper.read("~/seen-stdin"), stdin);
-        assert_eq!(helper.read("~/seen-environment"), "passed on");
+        let output = run(&helper, verb, stdin);
+        assert_eq!(output.code, Some(7), "{output:?}");
+        let answer = format!("answer to {verb}\n");
+        assert_eq!(written(&output.stdout), written(&answer));
+        assert_eq!(written(&output.stderr), written("warning\n"));
+        let seen = |what: &str| written(&helper.read(&format!("~/seen-{what}")));
+        assert_eq!(seen("arguments"), verb);
+        assert_eq!(seen("stdin"), written(stdin));
+        assert_eq!(seen("environment"), "passed on");
     }
     assert_eq!(fake.calls().len(), 0);
 }
@@ -66,7 +88,7 @@ fn other_hosts_are_handed_on_unchanged() {
 fn ecr_and_own_names_are_not_handed_on() {
     let fake = Fake::start();
     let helper = user(&fake, "other");
-    install(&helper, "other", HELPER);
+    install_helper(&helper, (HELPER, HELPER_CMD));
     helper.write(
         "~/.aws/ecr-login",
         format!("[*]\nother_registries = other\n[registry.example.com]\nregistry = {HOST}\n"),
@@ -82,12 +104,15 @@ fn ecr_and_own_names_are_not_handed_on() {
 fn list_merges_both_and_ours_wins() {
     let fake = Fake::start();
     let helper = user(&fake, "other");
-    install(&helper, "other", HELPER);
+    install_helper(&helper, (HELPER, HELPER_CMD));
     helper.secret(HOST);
     let both = format!("{{\"{HOST}\":\"AWS\",\"{HUB}\":\"me\"}}\n");
     run(&helper, "list", "").expect(0, &both, "");
-    for script in ["#!/bin/sh\nexit 1\n", "#!/bin/sh\necho nonsense\n"] {
-        install(&helper, "other", script);
+    for script in [
+        ("#!/bin/sh\nexit 1\n", "@exit 1\n"),
+        ("#!/bin/sh\necho nonsense\n", "@echo nonsense\n"),
+    ] {
+        install_helper(&helper, script);
         let output = run(&helper, "list", "");
         assert_eq!(
             (output.code, &*output.stdout),
@@ -98,7 +123,11 @@ fn list_merges_both_and_ours_wins() {
             "{output:?}"
         );
     }
-    install(&helper, "other", "#!/bin/sh\nexec sleep 60\n");
+    let endless = (
+        "#!/bin/sh\nexec sleep 60\n",
+        "@echo off\n:again\ngoto again\n",
+    );
+    install_helper(&helper, endless);
     let output = helper.run_of("list").env("AWS_ECR_TIMEOUT", "0.5").run();
     assert_eq!(output.stdout, format!("{{\"{HOST}\":\"AWS\"}}\n"));
     assert!(output.stderr.contains("within 500ms"), "{output:?}");
@@ -125,26 +154,36 @@ fn a_helper_that_is_missing_is_named() {
     helper.secret(HOST);
 }
 
+#[cfg(unix)]
+fn link_to_a_link(helper: &Helper, at: &std::path::Path) {
+    let middle = helper.path("~/bin/middle");
+    install(&middle);
+    std::os::unix::fs::symlink(middle, at).expect("free");
+}
+
+#[cfg(windows)]
+fn link_to_a_link(_: &Helper, _: &std::path::Path) {}
+
 #[test]
 fn itself_under_any_name_is_refused() {
     let fake = Fake::start();
-    for how in ["symlink", "hard link", "copy", "link to a link"] {
+    // On Windows only some users may make symlinks.
+    let links = ["symlink", "link to a link"];
+    let links = if cfg!(windows) { &[][..] } else { &links };
+    for how in [&["hard link", "copy"], links].concat() {
         let helper = user(&fake, "other");
         let at = helper.path("~/bin/docker-credential-other");
+        let file = at.with_extension(std::env::consts::EXE_EXTENSION);
         match how {
-            "symlink" => symlink(program(), &at).expect("free"),
+            "symlink" => install(&at),
             "hard link" => {
-                if std::fs::hard_link(program(), &at).is_err() {
+                if std::fs::hard_link(program(), &file).is_err() {
                     // Another file system.
-                    symlink(program(), &at).expect("free");
+                    install(&at);
                 }
             }
-            "copy" => copy_program(&at),
-            _ => {
-                let middle = helper.path("~/bin/middle");
-                symlink(program(), &middle).expect("free");
-                symlink(middle, &at).expect("free");
-            }
+            "copy" => copy_program(&file),
+            _ => link_to_a_link(&helper, &at),
         }
         for verb in ["get", "erase", "list"] {
             let output = run(&helper, verb, "docker.io");
@@ -160,7 +199,7 @@ fn itself_under_any_name_is_refused() {
 fn without_the_setting_nothing_changes() {
     let fake = Fake::start();
     let helper = user(&fake, "other").file("~/.aws/ecr-login", "[*]\nprofile = x\n");
-    install(&helper, "other", HELPER);
+    install_helper(&helper, (HELPER, HELPER_CMD));
     helper.get("docker.io").expect_not_found();
     run(&helper, "erase", "docker.io").expect(0, "", "");
     let login = json!({ "ServerURL": HUB, "Username": "me", "Secret": "x" }).to_string();

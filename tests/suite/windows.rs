@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::windows::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::people::Machine;
 use crate::sources::{HOST, PROCESS_KEYS, jwt, keys_in, role};
 use crate::support::fake::Fake;
 use crate::support::run::{Helper, program};
@@ -207,6 +208,63 @@ fn configure_replaces_a_file_or_leaves_it_whole() {
     let output = helper.run_of("configure").arg(HOST).run();
     assert_eq!(output.code, Some(0), "{output:?}");
     assert!(helper.read("~/.docker/config.json").contains(HOST));
+}
+
+#[test]
+fn shims_of_scoop_lead_to_the_program() {
+    let machine = Machine::new();
+    let shim = |target: &str| {
+        let target = machine.path(target).display().to_string();
+        machine.write("shims/docker-credential-ecr-login.exe", "MZ");
+        machine.write(
+            "shims/docker-credential-ecr-login.shim",
+            format!("path = \"{target}\"\r\n"),
+        );
+    };
+    let path = machine.path("shims").display().to_string();
+    let configure =
+        || machine.ecr_login_with(&[("PATH", &path)], &["configure", "--dry-run", HOST]);
+    shim("bin/docker-credential-ecr-login.exe");
+    let output = configure();
+    assert_eq!((output.code, output.stderr.as_str()), (Some(0), ""));
+    shim("bin/another.exe");
+    let output = configure();
+    assert_eq!(output.code, Some(1));
+    assert!(output.stderr.contains("another program"), "{output:?}");
+}
+
+#[test]
+fn helpers_are_found_by_their_ending_too() {
+    let fake = Fake::start();
+    for (name, file) in [
+        ("gcloud", "gcloud.cmd"),
+        ("desktop.exe", "desktop.exe"),
+        ("desktop", "desktop.exe"),
+    ] {
+        let helper = Helper::with_keys(&fake).file(
+            "~/.aws/ecr-login",
+            format!("[*]\nother_registries = {name}\n"),
+        );
+        let at = helper.path(&format!("~/bin/docker-credential-{file}"));
+        match file.ends_with(".cmd") {
+            true => helper.write(at.to_str().expect("UTF-8"), "@echo {\"Secret\":\"x\"}\r\n"),
+            false => {
+                std::fs::create_dir(helper.path("~/bin")).expect("new");
+                std::fs::copy(program(), &at).expect("free");
+            }
+        }
+        let bin = helper.path("~/bin");
+        let helper = helper.env("PATH", bin);
+        let output = helper.get("docker.io");
+        let (code, part) = match file.ends_with(".cmd") {
+            true => (0, "\"Secret\""),
+            // A copy of this program, which finds itself.
+            false => (1, "is this program itself"),
+        };
+        assert_eq!(output.code, Some(code), "{name}: {output:?}");
+        let both = format!("{}{}", output.stdout, output.stderr);
+        assert!(both.contains(part), "{name}: {output:?}");
+    }
 }
 
 #[test]

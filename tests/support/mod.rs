@@ -2,5 +2,6 @@
 #![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 pub mod fake;
+pub mod install;
 pub mod run;
 pub mod sessions;

@@ -15,17 +15,6 @@ use serde_json::Value;
 
 use super::fake::Fake;
 
-/// Copies the program. Not in this process: a child that another test starts meanwhile may have the
-/// copy open for writing until it is replaced, and a program that is open so cannot be run.
-#[cfg(unix)]
-pub fn copy_program(to: &Path) {
-    let status = std::process::Command::new("cp")
-        .arg(program())
-        .arg(to)
-        .status();
-    assert!(status.expect("cp runs").success(), "{}", to.display());
-}
-
 /// The program under test: the one that was built with the tests, or the one that
 /// `ECR_LOGIN_PROGRAM` names (another target's, or a script that runs it in an emulator), which must
 /// have the program's own name: by that it finds its entries in docker's configuration.
@@ -63,6 +52,22 @@ pub fn echo(line: &str) -> String {
     }
 }
 
+/// Variables that programs on Windows need: the home directory; that of caches, for which they would
+/// ask the system; and `SystemRoot`, without which none finds the network.
+pub fn windows_variables(home: &Path) -> Vec<(&'static str, OsString)> {
+    if !cfg!(windows) {
+        return Vec::new();
+    }
+    let root = std::env::var_os("SystemRoot").unwrap_or_else(|| "C:\\Windows".into());
+    let cache = home.join(".cache").join("docker-credential-ecr-login");
+    vec![
+        ("USERPROFILE", home.into()),
+        ("APPDATA", home.join("AppData").join("Roaming").into()),
+        ("AWS_ECR_CACHE_DIR", cache.into()),
+        ("SystemRoot", root),
+    ]
+}
+
 /// No run may take longer, whatever is wrong.
 const LIMIT: Duration = Duration::from_secs(150);
 
@@ -84,25 +89,14 @@ impl Helper {
             home,
         };
         let home = helper.home().to_owned();
-        let helper = helper
-            .env("HOME", home)
+        let mut helper = helper
+            .env("HOME", &home)
             .env("PATH", "/usr/bin:/bin")
             .env("AWS_EC2_METADATA_DISABLED", "true");
-        match cfg!(windows) {
-            true => helper.on_windows(),
-            false => helper,
+        for (name, value) in windows_variables(&home) {
+            helper.set(name, value);
         }
-    }
-
-    /// Windows asks the system for the directory of caches, so one has to be named; and without
-    /// SystemRoot no program finds the network.
-    fn on_windows(self) -> Self {
-        let home = self.home().to_owned();
-        let root = std::env::var_os("SystemRoot").unwrap_or_else(|| "C:\\Windows".into());
-        let cache = home.join(".cache").join("docker-credential-ecr-login");
-        self.env("USERPROFILE", &home)
-            .env("AWS_ECR_CACHE_DIR", cache)
-            .env("SystemRoot", root)
+        helper
     }
 
     /// One that has keys in its environment and asks this fake.
