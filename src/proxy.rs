@@ -112,7 +112,7 @@ impl Proxies {
             bypass: first(["NO_PROXY", "no_proxy"])
                 .map(|(_, list)| bypasses(&list))
                 .unwrap_or_default(),
-            cgi: env.raw("REQUEST_METHOD").is_some_and(|v| !v.is_empty()),
+            cgi: env.is_set("REQUEST_METHOD"),
         }
     }
 

@@ -21,7 +21,6 @@ pub(super) fn environment(env: &Env) -> Result<Option<Source>, Problem> {
     const SECRET: &str = "AWS_SECRET_ACCESS_KEY";
     // The second name of the secret is one that the SDK for Go knows.
     let secret = || not_blank(env, SECRET).or_else(|| not_blank(env, "AWS_SECRET_KEY"));
-    let is_set = |name: &str| env.raw(name).is_some_and(|value| !value.is_empty());
     match (not_blank(env, ID), secret()) {
         (Some(access_key_id), Some(secret)) => Ok(Some(Source::Environment(AccessKeys {
             access_key_id,
@@ -32,8 +31,8 @@ pub(super) fn environment(env: &Env) -> Result<Option<Source>, Problem> {
                 .map(Secret::new),
         }))),
         (Some(_), None) => Err(problem::half_set(ID, SECRET)),
-        (None, _) if is_set(SECRET) => Err(problem::half_set(SECRET, ID)),
-        (None, _) if is_set(ID) => Err(problem::half_set(ID, SECRET)),
+        (None, _) if env.is_set(SECRET) => Err(problem::half_set(SECRET, ID)),
+        (None, _) if env.is_set(ID) => Err(problem::half_set(ID, SECRET)),
         (None, _) => Ok(None),
     }
 }
