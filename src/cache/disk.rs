@@ -40,8 +40,7 @@ impl Owner {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io_error("open", path)(error)),
         };
-        let meta = file.metadata().map_err(io_error("stat", path))?;
-        self.regular(path, &meta)?;
+        let meta = self.regular(path, &file)?;
         let length = usize::try_from(meta.len())
             .ok()
             .filter(|length| *length <= LIMIT)
@@ -55,13 +54,14 @@ impl Owner {
     }
 
     /// An error unless it is a regular file that no other user can change.
-    pub(super) fn regular(self, path: &Path, meta: &Metadata) -> Result<(), Error> {
+    fn regular(self, path: &Path, file: &File) -> Result<Metadata, Error> {
+        let meta = file.metadata().map_err(io_error("stat", path))?;
         if !meta.is_file() {
             return Err(untrusted(path, "is not a file"));
         }
-        match self.why_untrusted(path, meta) {
+        match self.why_file_untrusted(file, &meta) {
             Some(why) => Err(untrusted(path, why)),
-            None => Ok(()),
+            None => Ok(meta),
         }
     }
 
@@ -129,8 +129,7 @@ impl Owner {
                 open().map_err(io_error("open", path))?
             }
         };
-        let meta = file.metadata().map_err(io_error("stat", path))?;
-        self.regular(path, &meta)?;
+        self.regular(path, &file)?;
         restrict_file(&file);
         Ok(file)
     }

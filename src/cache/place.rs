@@ -5,8 +5,8 @@
 //! or others, for reading as for writing; a sticky directory, such as /tmp, is fine itself.
 
 use std::ffi::OsString;
-use std::fs::{self, Metadata};
-use std::io::ErrorKind;
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use super::CacheError as Error;
@@ -47,8 +47,22 @@ impl Owner {
         }
     }
 
-    /// Why another user could have tampered with a file or directory of the cache.
-    pub(super) fn why_untrusted(self, _: &Path, meta: &Metadata) -> Option<&'static str> {
+    /// Why another user could have tampered with a file of the cache.
+    pub(super) fn why_file_untrusted(self, _: &File, meta: &Metadata) -> Option<&'static str> {
+        self.why_untrusted(meta)
+    }
+
+    /// Why another user could have tampered with a directory of the cache.
+    #[allow(clippy::unnecessary_wraps, reason = "as on Windows")]
+    fn why_directory_untrusted(
+        self,
+        _: &Path,
+        meta: &Metadata,
+    ) -> io::Result<Option<&'static str>> {
+        Ok(self.why_untrusted(meta))
+    }
+
+    fn why_untrusted(self, meta: &Metadata) -> Option<&'static str> {
         use std::os::unix::fs::MetadataExt;
         if meta.uid() != self.euid {
             Some("is owned by another user")
@@ -93,13 +107,27 @@ impl Owner {
     }
 
     #[cfg(windows)]
-    pub(super) fn why_untrusted(self, path: &Path, _: &Metadata) -> Option<&'static str> {
+    pub(super) fn why_file_untrusted(self, file: &File, _: &Metadata) -> Option<&'static str> {
+        crate::fs::acl::why_file_untrusted(file)
+    }
+
+    #[cfg(not(windows))]
+    pub(super) fn why_file_untrusted(self, _: &File, _: &Metadata) -> Option<&'static str> {
+        None
+    }
+
+    #[cfg(windows)]
+    fn why_directory_untrusted(
+        self,
+        path: &Path,
+        _: &Metadata,
+    ) -> io::Result<Option<&'static str>> {
         crate::fs::acl::why_path_untrusted(path)
     }
 
     #[cfg(not(windows))]
-    pub(super) fn why_untrusted(self, _: &Path, _: &Metadata) -> Option<&'static str> {
-        None
+    fn why_directory_untrusted(self, _: &Path, _: &Metadata) -> io::Result<Option<&'static str>> {
+        Ok(None)
     }
 
     fn why_parent_untrusted(self, _: &Metadata) -> Option<&'static str> {
@@ -158,7 +186,9 @@ impl Owner {
         if !meta.is_dir() {
             return Err(untrusted(path, "is not a directory"));
         }
-        match self.why_untrusted(path, meta) {
+        // On Windows it may be missing by now: removed by another process's sweep.
+        let why = self.why_directory_untrusted(path, meta);
+        match why.map_err(io_error("open", path))? {
             Some(why) => Err(untrusted(path, why)),
             None => Ok(()),
         }

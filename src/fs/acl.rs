@@ -140,11 +140,13 @@ mod system {
     const WRITE_DAC: u32 = 0x0004_0000;
     const UNREADABLE: &str = "has access rights that cannot be read";
 
-    /// Why another user could have changed a file or directory; a link is followed.
-    pub(crate) fn why_path_untrusted(path: &Path) -> Option<&'static str> {
+    /// Why another user could have changed a file or directory; a link is followed. An error if it
+    /// is missing.
+    pub(crate) fn why_path_untrusted(path: &Path) -> io::Result<Option<&'static str>> {
         match open(path, READ_CONTROL) {
-            Ok(file) => why_file_untrusted(&file),
-            Err(_) => Some(UNREADABLE),
+            Ok(file) => Ok(why_file_untrusted(&file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(error),
+            Err(_) => Ok(Some(UNREADABLE)),
         }
     }
 

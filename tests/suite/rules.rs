@@ -10,11 +10,6 @@ pub const HOST: &str = "111122223333.dkr.ecr.us-east-1.amazonaws.com";
 pub const OTHER: &str = "444455556666.dkr.ecr.us-east-1.amazonaws.com";
 pub const OWN: &str = "registry.example.com";
 pub const FILE: &str = "~/.aws/ecr-login";
-/// The file in messages.
-pub const SHOWN: &str = match cfg!(windows) {
-    true => r"~\.aws\ecr-login",
-    false => FILE,
-};
 pub const ROLE: &str = "arn:aws:iam::111122223333:role/ecr-pull";
 
 /// Profiles of every kind of source.
@@ -295,11 +290,9 @@ fn what_a_rule_cannot_give_names_the_rule() {
     for (rules, words) in [
         (
             "[111122223333]\nprofile = absent\n",
-            format!(
-                "there is no profile \"absent\", which [111122223333] in {SHOWN}, line 2 names"
-            ),
+            format!("there is no profile \"absent\", which [111122223333] in {FILE}, line 2 names"),
         ),
-        ("[*]\nprofile = empty\n", format!("[*] in {SHOWN}, line 2")),
+        ("[*]\nprofile = empty\n", format!("[*] in {FILE}, line 2")),
     ] {
         for client in CLIENTS {
             let fake = Fake::start();
@@ -321,7 +314,7 @@ fn a_refused_rule_names_the_rule() {
     fake.change(|b| b.sts = Script::always(Answer::error(403, "AccessDenied", "not authorized")));
     let helper = user(&fake, &format!("[*]\nrole_arn = {ROLE}\n"));
     let output = helper.get(HOST);
-    let row = format!("role_arn, from [*] in {SHOWN}, line 2");
+    let row = format!("role_arn, from [*] in {FILE}, line 2");
     assert!(output.stderr.contains(&row), "{output:?}");
     assert_eq!((output.code, &*output.stdout), (Some(1), NOT_FOUND));
 }
@@ -355,7 +348,7 @@ fn a_rule_is_never_replaced_by_a_stored_login() {
             "{output:?}"
         );
         assert!(
-            output.stderr.contains(&format!("[*] in {SHOWN}, line 2")),
+            output.stderr.contains(&format!("[*] in {FILE}, line 2")),
             "{output:?}"
         );
     }
