@@ -365,6 +365,7 @@ fn every_fault_leads_to_a_token_or_to_its_cause() {
     let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
     let mut cases = cases();
     cases.retain(|case| case.name().contains(&only));
+    assert!(!cases.is_empty(), "FAULTS_ONLY={only} matches no case");
     // The slow cases first.
     cases.sort_by_key(|case| !case.row.name.contains("hang") && !case.row.name.contains("byte"));
     let show = std::env::var_os("FAULTS").is_some();
